@@ -55,7 +55,7 @@ RETURNS TABLE (anchor_tx xid8, anchor_position bigint)
 LANGUAGE plpgsql SET synchronous_commit = on AS $$
 #variable_conflict use_variable
 BEGIN
-    anchor_position := (SELECT last_value FROM tandem.log_position);
+    anchor_position := (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tandem.log_position);
     PERFORM FROM tandem.lease l
         WHERE l.owner = save_checkpoint.owner AND l.epoch = save_checkpoint.epoch FOR SHARE;
     IF NOT FOUND THEN
