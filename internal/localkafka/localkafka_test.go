@@ -1,0 +1,91 @@
+package localkafka_test
+
+import (
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tandem-outbox/tandem/internal/localkafka"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// produce writes one record and tells its offset.
+func produce(t *testing.T, client *kafka.Client, topic, value string) int64 {
+	t.Helper()
+	res, err := client.Produce(t.Context(), &kafka.ProduceRequest{
+		Topic: topic, RequiredAcks: kafka.RequireAll,
+		Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte(value))}),
+	})
+	require.NoError(t, err)
+	require.NoError(t, res.Error)
+	return res.BaseOffset
+}
+
+func fetch(t *testing.T, client *kafka.Client, topic string, offset int64) string {
+	t.Helper()
+	res, err := client.Fetch(t.Context(), &kafka.FetchRequest{Topic: topic, Offset: offset, MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 5 * time.Second})
+	require.NoError(t, err)
+	require.NoError(t, res.Error)
+	record, err := res.Records.ReadRecord()
+	require.NoError(t, err)
+	value, err := io.ReadAll(record.Value)
+	require.NoError(t, err)
+	return string(value)
+}
+
+func TestRecordsSurviveACrashAndNothingIsLeft(t *testing.T) {
+	parent := t.TempDir()
+	began := time.Now()
+	s, err := localkafka.Start(t.Context(), localkafka.Options{Dir: parent, Properties: map[string]string{"message.max.bytes": "2000000"}})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	t.Logf("Kafka answered after %s", time.Since(began).Round(time.Millisecond))
+
+	const topic = "kept"
+	transport := &kafka.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &kafka.Client{Addr: kafka.TCP(s.Brokers()...), Timeout: 20 * time.Second, Transport: transport}
+	created, err := client.CreateTopics(t.Context(), &kafka.CreateTopicsRequest{
+		Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, created.Errors[topic])
+	first := produce(t, client, topic, "before the crash")
+
+	brokers := s.Brokers()
+	s.Kill()
+	began = time.Now()
+	require.NoError(t, s.Restart(t.Context()))
+	t.Logf("after SIGKILL it answered after %s", time.Since(began).Round(time.Millisecond))
+	require.Equal(t, brokers, s.Brokers())
+	second := produce(t, client, topic, "after the crash")
+	require.Equal(t, first+1, second)
+
+	began = time.Now()
+	require.NoError(t, s.Restart(t.Context()))
+	t.Logf("a clean restart took %s", time.Since(began).Round(time.Millisecond))
+	require.Equal(t, "before the crash", fetch(t, client, topic, first))
+	require.Equal(t, "after the crash", fetch(t, client, topic, second))
+
+	s.Stop()
+	left, err := os.ReadDir(parent)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestServerThatCannotStartSaysWhy(t *testing.T) {
+	_, err := localkafka.Start(t.Context(), localkafka.Options{Properties: map[string]string{"log.retention.ms": "soon"}})
+	require.ErrorContains(t, err, "log.retention.ms")
+}
+
+func TestMissingJavaSaysWhatToInstall(t *testing.T) {
+	t.Setenv("JAVA_HOME", t.TempDir())
+	_, err := localkafka.Start(t.Context(), localkafka.Options{})
+	require.ErrorContains(t, err, "install Java 17 or newer and Maven")
+}
