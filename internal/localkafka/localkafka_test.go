@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -15,16 +16,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// produce writes one record and tells its offset.
-func produce(t *testing.T, client *kafka.Client, topic, value string) int64 {
+// connect makes a client that remembers nothing of the server's earlier lives.
+func connect(t *testing.T, s *localkafka.Server) *kafka.Client {
+	transport := &kafka.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &kafka.Client{Addr: kafka.TCP(s.Brokers()...), Timeout: 20 * time.Second, Transport: transport}
+}
+
+// produce writes one record and tells its offset. A topic that was just made,
+// and a broker that just came back, may refuse for a moment.
+func produce(t *testing.T, client *kafka.Client, topic, value string) (offset int64) {
 	t.Helper()
-	res, err := client.Produce(t.Context(), &kafka.ProduceRequest{
-		Topic: topic, RequiredAcks: kafka.RequireAll,
-		Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte(value))}),
-	})
-	require.NoError(t, err)
-	require.NoError(t, res.Error)
-	return res.BaseOffset
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		res, err := client.Produce(t.Context(), &kafka.ProduceRequest{
+			Topic: topic, RequiredAcks: kafka.RequireAll,
+			Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte(value))}),
+		})
+		require.NoError(c, err)
+		require.NoError(c, res.Error)
+		offset = res.BaseOffset
+	}, 20*time.Second, 50*time.Millisecond)
+	return offset
 }
 
 func fetch(t *testing.T, client *kafka.Client, topic string, offset int64) string {
@@ -48,15 +60,12 @@ func TestRecordsSurviveACrashAndNothingIsLeft(t *testing.T) {
 	t.Logf("Kafka answered after %s", time.Since(began).Round(time.Millisecond))
 
 	const topic = "kept"
-	transport := &kafka.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	client := &kafka.Client{Addr: kafka.TCP(s.Brokers()...), Timeout: 20 * time.Second, Transport: transport}
-	created, err := client.CreateTopics(t.Context(), &kafka.CreateTopicsRequest{
+	created, err := connect(t, s).CreateTopics(t.Context(), &kafka.CreateTopicsRequest{
 		Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}},
 	})
 	require.NoError(t, err)
 	require.NoError(t, created.Errors[topic])
-	first := produce(t, client, topic, "before the crash")
+	first := produce(t, connect(t, s), topic, "before the crash")
 
 	brokers := s.Brokers()
 	s.Kill()
@@ -64,14 +73,14 @@ func TestRecordsSurviveACrashAndNothingIsLeft(t *testing.T) {
 	require.NoError(t, s.Restart(t.Context()))
 	t.Logf("after SIGKILL it answered after %s", time.Since(began).Round(time.Millisecond))
 	require.Equal(t, brokers, s.Brokers())
-	second := produce(t, client, topic, "after the crash")
+	second := produce(t, connect(t, s), topic, "after the crash")
 	require.Equal(t, first+1, second)
 
 	began = time.Now()
 	require.NoError(t, s.Restart(t.Context()))
 	t.Logf("a clean restart took %s", time.Since(began).Round(time.Millisecond))
-	require.Equal(t, "before the crash", fetch(t, client, topic, first))
-	require.Equal(t, "after the crash", fetch(t, client, topic, second))
+	require.Equal(t, "before the crash", fetch(t, connect(t, s), topic, first))
+	require.Equal(t, "after the crash", fetch(t, connect(t, s), topic, second))
 
 	s.Stop()
 	left, err := os.ReadDir(parent)

@@ -10,8 +10,8 @@ import (
 func properties(port, controllerPort int, data string, extra map[string]string) string {
 	all := map[string]string{
 		"process.roles":                  "broker,controller",
-		"node.id":                        "1",
-		"controller.quorum.voters":       fmt.Sprintf("1@127.0.0.1:%d", controllerPort),
+		"node.id":                        fmt.Sprint(nodeID),
+		"controller.quorum.voters":       fmt.Sprintf("%d@127.0.0.1:%d", nodeID, controllerPort),
 		"listeners":                      fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", port, controllerPort),
 		"advertised.listeners":           fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", port),
 		"controller.listener.names":      "CONTROLLER",

@@ -26,6 +26,7 @@ const (
 	pollEvery    = 50 * time.Millisecond
 	askTimeout   = 2 * time.Second
 	heap         = "-Xmx512m"
+	nodeID       = 1
 )
 
 // Options says which server to start. The zero value is a good one.
@@ -175,7 +176,7 @@ func (s *Server) launch(ctx context.Context) (err error) {
 }
 
 // answers tells whether the broker is ready for clients: registered with the
-// controller, so that it names itself in its metadata.
+// controller, so that it names itself in its metadata, and leading what it holds.
 func (s *Server) answers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -183,5 +184,15 @@ func (s *Server) answers(ctx context.Context) bool {
 	defer transport.CloseIdleConnections()
 	client := &kafka.Client{Addr: kafka.TCP(s.Brokers()...), Timeout: askTimeout, Transport: transport}
 	metadata, err := client.Metadata(ctx, &kafka.MetadataRequest{})
-	return err == nil && len(metadata.Brokers) == 1
+	if err != nil || len(metadata.Brokers) != 1 {
+		return false
+	}
+	for _, topic := range metadata.Topics {
+		for _, partition := range topic.Partitions {
+			if partition.Error != nil || partition.Leader.ID != nodeID {
+				return false
+			}
+		}
+	}
+	return true
 }
