@@ -96,5 +96,6 @@ func TestServerThatCannotStartSaysWhy(t *testing.T) {
 func TestMissingJavaSaysWhatToInstall(t *testing.T) {
 	t.Setenv("JAVA_HOME", t.TempDir())
 	_, err := localkafka.Start(t.Context(), localkafka.Options{})
+	require.ErrorIs(t, err, localkafka.ErrUnavailable)
 	require.ErrorContains(t, err, "install Java 17 or newer and Maven")
 }

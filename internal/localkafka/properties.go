@@ -6,18 +6,19 @@ import (
 	"strings"
 )
 
-// properties returns server.properties of a node on the two ports.
-func properties(port, controllerPort int, data string, extra map[string]string) string {
-	all := map[string]string{
+// SingleNode returns the settings of a node that is alone: what clients are told
+// of it, and where it listens for them and for itself as its own controller.
+// Where its data are is the caller's to add.
+func SingleNode(advertised, listener, controller string) map[string]string {
+	return map[string]string{
 		"process.roles":                  "broker,controller",
 		"node.id":                        fmt.Sprint(nodeID),
-		"controller.quorum.voters":       fmt.Sprintf("%d@127.0.0.1:%d", nodeID, controllerPort),
-		"listeners":                      fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", port, controllerPort),
-		"advertised.listeners":           fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", port),
+		"controller.quorum.voters":       fmt.Sprintf("%d@%s", nodeID, controller),
+		"listeners":                      fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://%s", listener, controller),
+		"advertised.listeners":           fmt.Sprintf("PLAINTEXT://%s", advertised),
 		"controller.listener.names":      "CONTROLLER",
 		"inter.broker.listener.name":     "PLAINTEXT",
 		"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"log.dirs":                       data,
 
 		// One node holds every replica there is.
 		"default.replication.factor":                       "1",
@@ -32,15 +33,16 @@ func properties(port, controllerPort int, data string, extra map[string]string) 
 		"share.coordinator.state.topic.num.partitions":     "4",
 		"auto.create.topics.enable":                        "false",
 		"group.initial.rebalance.delay.ms":                 "0",
-		"log.retention.check.interval.ms":                  "300000",
+
 		// After a crash the controller waits until the dead broker's session has
 		// run out before it lets the new one in; the default is 9 s.
 		"broker.session.timeout.ms":    "3000",
 		"broker.heartbeat.interval.ms": "500",
 	}
-	for name, value := range extra {
-		all[name] = value
-	}
+}
+
+// properties writes settings as server.properties.
+func properties(all map[string]string) string {
 	names := make([]string, 0, len(all))
 	for name := range all {
 		names = append(names, name)

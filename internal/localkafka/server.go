@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -28,6 +30,9 @@ const (
 	heap         = "-Xmx512m"
 	nodeID       = 1
 )
+
+// ErrUnavailable says that this machine lacks what Kafka needs.
+var ErrUnavailable = errors.New("localkafka: no Kafka to start")
 
 // Options says which server to start. The zero value is a good one.
 type Options struct {
@@ -59,8 +64,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		s.classPath, err = classPath(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("localkafka: %w; install Java %d or newer and Maven "+
-			"(Debian and Ubuntu: apt-get install openjdk-17-jre-headless maven), or start Kafka yourself and give its address", err, oldestJava)
+		return nil, fmt.Errorf("%w: %w; install Java %d or newer and Maven "+
+			"(Debian and Ubuntu: apt-get install openjdk-17-jre-headless maven), or start Kafka yourself and give its address",
+			ErrUnavailable, err, oldestJava)
 	}
 	if s.port, err = localproc.FreePort(); err != nil {
 		return nil, err
@@ -72,7 +78,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if s.dir, err = localproc.MakeDir(o.Dir, "tandem-kafka-"); err != nil {
 		return nil, err
 	}
-	if err := s.format(ctx, properties(s.port, controllerPort, s.path("data"), o.Properties)); err != nil {
+	settings := SingleNode(s.Brokers()[0], s.Brokers()[0], fmt.Sprintf("127.0.0.1:%d", controllerPort))
+	settings["log.dirs"] = s.path("data")
+	maps.Copy(settings, o.Properties)
+	if err := s.format(ctx, properties(settings)); err != nil {
 		s.dir.Remove()
 		return nil, err
 	}

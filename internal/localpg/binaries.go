@@ -2,6 +2,7 @@ package localpg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,10 @@ import (
 	"slices"
 	"strconv"
 )
+
+// ErrUnavailable says that this machine has no fitting programs and that they
+// could not be downloaded.
+var ErrUnavailable = errors.New("localpg: no PostgreSQL to start")
 
 // installation is a directory with the server's programs.
 type installation struct {
@@ -40,8 +45,9 @@ func find(ctx context.Context, o Options) (installation, error) {
 	}
 	bin, err := download(ctx, version)
 	if err != nil {
-		return installation{}, fmt.Errorf("localpg: found no PostgreSQL %s on this machine and could not download it: %w; "+
-			"install one (Debian and Ubuntu: apt-get install postgresql), or start one yourself and give its address", version, err)
+		return installation{}, fmt.Errorf("%w: found no PostgreSQL %s on this machine and could not download it: %w; "+
+			"install one (Debian and Ubuntu: apt-get install postgresql), or start one yourself and give its address",
+			ErrUnavailable, version, err)
 	}
 	major, err := strconv.Atoi(version)
 	return installation{bin: bin, major: major}, err
