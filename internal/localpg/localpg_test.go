@@ -1,9 +1,14 @@
 package localpg_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,7 +22,20 @@ import (
 	"github.com/tandem-outbox/tandem/internal/localpg"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// parentVariable makes this test binary the parent that is killed.
+const parentVariable = "LOCALPG_TEST_PARENT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(parentVariable) != "" {
+		s, err := localpg.Start(context.Background(), localpg.Options{})
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(s.URL("postgres"))
+		select {}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func start(t *testing.T, o localpg.Options) *localpg.Server {
 	t.Helper()
@@ -96,6 +114,34 @@ func TestCommittedRowsSurviveCrashes(t *testing.T) {
 		require.Equal(t, port, s.Port())
 		require.Equal(t, strconv.Itoa(rows), query(t, connect(t, s), "SELECT count(*)::text FROM kept"), name)
 	}
+}
+
+func TestServerDiesWithItsParent(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells a program that its parent has died")
+	}
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), parentVariable+"=1")
+	out, err := parent.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, parent.Start())
+	url, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	conn, err := pgx.Connect(t.Context(), strings.TrimSpace(url))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	data := query(t, conn, "SHOW data_directory")
+
+	require.NoError(t, parent.Process.Kill())
+	require.Error(t, parent.Wait())
+	// An immediate shutdown that is complete takes the pid file along.
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(data, "postmaster.pid"))
+		return errors.Is(err, os.ErrNotExist)
+	}, 20*time.Second, 10*time.Millisecond)
+	require.Error(t, conn.Ping(t.Context()))
+	start(t, localpg.Options{}) // and this removes what the killed one left
+	require.NoDirExists(t, data)
 }
 
 func TestDownloadedVersion(t *testing.T) {

@@ -47,11 +47,12 @@ func (l *lazy) stop() {
 	defer l.mu.Unlock()
 	if l.found.stop != nil {
 		l.found.stop()
-		l.found.stop = nil
 	}
+	l.asked, l.found, l.err = false, found{}, nil
 }
 
-// StopAll stops the servers that this process started.
+// StopAll stops the servers that this process started. Who asks for one
+// afterwards starts anew.
 func StopAll() {
 	kafkaServer.stop()
 	postgresServer.stop()
