@@ -1,0 +1,180 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/tandem-outbox/tandem/internal/schema"
+)
+
+// Migrator migrates one schema of one database.
+type Migrator struct {
+	schema string
+	db     *sql.DB
+	source fs.FS
+}
+
+// Step is one migration file and whether, and when, it was applied.
+type Step struct {
+	Version   int64
+	File      string
+	Applied   bool
+	AppliedAt time.Time // zero where not applied
+}
+
+// Open prepares a Migrator for the database that config names; it does not
+// connect yet. An empty schemaName means "tandem". The error is about the name.
+func Open(config *pgx.ConnConfig, schemaName string) (*Migrator, error) {
+	if schemaName == "" {
+		schemaName = schema.Default
+	}
+	if err := schema.Check(schemaName); err != nil {
+		return nil, err
+	}
+	source, err := in(schemaName)
+	if err != nil {
+		return nil, err
+	}
+	return &Migrator{schema: schemaName, db: stdlib.OpenDB(*config), source: source}, nil
+}
+
+// Close closes the Migrator's connections.
+func (m *Migrator) Close() error { return m.db.Close() }
+
+// Up applies every migration that is missing, in order, each in a transaction
+// of its own, and returns them. An error leaves the ones before it applied.
+func (m *Migrator) Up(ctx context.Context) ([]Step, error) {
+	if err := m.createSchema(ctx); err != nil {
+		return nil, fmt.Errorf("create schema %q: %w", m.schema, err)
+	}
+	p, err := m.provider()
+	if err != nil {
+		return nil, err
+	}
+	results, err := p.Up(ctx)
+	return steps(results), explain(err)
+}
+
+// DownTo takes migrations back, newest first, until version is the newest left;
+// 0 takes all of them back. Events that were not published stop it. The schema
+// itself, goose's version table in it and the roles stay.
+func (m *Migrator) DownTo(ctx context.Context, version int64) ([]Step, error) {
+	p, err := m.provider()
+	if err != nil {
+		return nil, err
+	}
+	results, err := p.DownTo(ctx, version)
+	return steps(results), explain(err)
+}
+
+// Status returns every migration this binary knows. It changes nothing.
+func (m *Migrator) Status(ctx context.Context) ([]Step, error) {
+	versions, err := m.appliedVersions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := m.provider()
+	if err != nil {
+		return nil, err
+	}
+	var out []Step
+	for _, s := range p.ListSources() {
+		at, ok := versions[s.Version]
+		out = append(out, Step{Version: s.Version, File: s.Path, Applied: ok, AppliedAt: at})
+	}
+	return out, nil
+}
+
+// appliedVersions reads goose's table, which is not there before the first Up:
+// goose's own status would create it, and a status should need no such right.
+func (m *Migrator) appliedVersions(ctx context.Context) (map[int64]time.Time, error) {
+	rows, err := m.db.QueryContext(ctx, schema.Rewrite(
+		`SELECT version_id, max(tstamp) FROM tandem.goose_db_version WHERE is_applied GROUP BY 1`, m.schema))
+	if missing(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[int64]time.Time{}
+	for rows.Next() {
+		var version int64
+		var at time.Time
+		if err := rows.Scan(&version, &at); err != nil {
+			return nil, err
+		}
+		out[version] = at
+	}
+	return out, rows.Err()
+}
+
+func (m *Migrator) provider() (*goose.Provider, error) {
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return nil, err
+	}
+	store, err := database.NewStore(database.DialectPostgres, schema.Rewrite("tandem.goose_db_version", m.schema))
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider("", m.db, m.source,
+		goose.WithStore(store), goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+}
+
+// createSchema does not ask for the right to create what is there already.
+// Two at the same time may both find it missing; the later one's error is fine.
+func (m *Migrator) createSchema(ctx context.Context) error {
+	var exists bool
+	err := m.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, m.schema).Scan(&exists)
+	if err != nil || exists {
+		return err
+	}
+	_, err = m.db.ExecContext(ctx, schema.Rewrite(`CREATE SCHEMA IF NOT EXISTS tandem`, m.schema))
+	if code(err) == "23505" || code(err) == "42P06" { // unique_violation, duplicate_schema
+		return nil
+	}
+	return err
+}
+
+func steps(results []*goose.MigrationResult) []Step {
+	var out []Step
+	for _, r := range results {
+		if r.Error == nil {
+			out = append(out, Step{Version: r.Source.Version, File: r.Source.Path, Applied: r.Direction == "up"})
+		}
+	}
+	return out
+}
+
+// explain adds Postgres's hint, which database/sql users rarely get to see.
+func explain(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Hint != "" {
+		return fmt.Errorf("%w: %s", err, pg.Hint)
+	}
+	return err
+}
+
+func missing(err error) bool {
+	c := code(err)
+	return c == "42P01" || c == "3F000" // undefined_table, invalid_schema_name
+}
+
+func code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}

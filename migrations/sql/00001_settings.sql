@@ -1,0 +1,43 @@
+-- Settings, and the functions that the later files stand on.
+
+-- +goose Up
+
+-- One row. The limits live here so that Go and SQL refuse the same events.
+CREATE TABLE tandem.settings (
+    one             boolean PRIMARY KEY DEFAULT true CHECK (one),
+    -- What a binary compares with its own before it touches anything.
+    schema_version  integer NOT NULL,
+    -- Key, headers and payload of one event together. With the envelope around
+    -- them a record of this size still passes Kafka's default of 1,048,576.
+    max_event_bytes integer NOT NULL DEFAULT 900000 CHECK (max_event_bytes > 0)
+);
+INSERT INTO tandem.settings (schema_version) VALUES (1);
+
+-- A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. The
+-- random UUID brings version 4 and the variant; bits 52 and 53 turn 4 into 7.
+-- +goose StatementBegin
+CREATE FUNCTION tandem.uuidv7() RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT encode(set_bit(set_bit(overlay(
+        uuid_send(gen_random_uuid())
+        PLACING substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+        FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid
+$$;
+-- +goose StatementEnd
+
+-- Refuses an event. TD001 is what the Go API turns into an InvalidEventError;
+-- COLUMN names the field, so that nobody has to read the text.
+-- +goose StatementBegin
+CREATE FUNCTION tandem.refuse_event(field text, message text, detail text DEFAULT '')
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', message USING ERRCODE = 'TD001', COLUMN = field, DETAIL = detail;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+DROP FUNCTION tandem.refuse_event(text, text, text);
+DROP FUNCTION tandem.uuidv7();
+DROP TABLE tandem.settings;

@@ -1,0 +1,166 @@
+-- The inbox: which message ids a consumer has processed.
+
+-- +goose Up
+
+-- Tandem's own ids are UUIDv7, so a range of ids is a range of time: inserts
+-- stay at one end of one small index, and retention empties whole leaves while
+-- the key stays unique across all of them.
+CREATE TABLE tandem.inbox (
+    consumer   text NOT NULL,
+    message_id uuid NOT NULL,
+    PRIMARY KEY (consumer, message_id)
+) PARTITION BY RANGE (message_id);
+
+-- Every other id: texts, and UUIDs that carry no time.
+CREATE TABLE tandem.inbox_foreign (
+    consumer    text        NOT NULL,
+    message_id  text        NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (consumer, message_id)
+);
+CREATE INDEX inbox_foreign_received_at ON tandem.inbox_foreign (received_at);
+
+-- One row: the leaves cover the ids in [floor, ceiling). An id below the floor
+-- cannot be proved new, one at the ceiling or above has no leaf yet.
+CREATE TABLE tandem.inbox_bounds (
+    one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
+    retention interval    NOT NULL DEFAULT '14 days' CHECK (retention >= '1 day'),
+    floor     timestamptz NOT NULL,
+    ceiling   timestamptz NOT NULL
+);
+-- The leaves begin on Mondays, UTC, and are a week long.
+INSERT INTO tandem.inbox_bounds (floor, ceiling)
+    SELECT week, week
+    FROM (SELECT date_trunc('week', now() AT TIME ZONE 'UTC' - interval '14 days') AT TIME ZONE 'UTC' AS week) AS start;
+
+-- The smallest UUIDv7 of a moment.
+CREATE FUNCTION tandem.uuid_at(moment timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '70008000000000000000')::uuid;
+
+-- The moment a UUIDv7 was made, NULL for every other UUID.
+CREATE FUNCTION tandem.uuid_time(id uuid) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE WHEN substr(id::text, 15, 1) = '7' AND substr(id::text, 20, 1) IN ('8', '9', 'a', 'b')
+    THEN to_timestamp(('x' || replace(left(id::text, 13), '-', ''))::bit(48)::bigint / 1000.0) END;
+
+-- Makes the leaves of the coming year, and empties those that are wholly older
+-- than the retention. It runs as its owner, so that every consumer may call
+-- it. CREATE … (LIKE) with ATTACH, and TRUNCATE, because CREATE … PARTITION OF,
+-- DETACH and DROP would lock the whole inbox. Leaves made, leaves emptied.
+-- +goose StatementBegin
+CREATE FUNCTION tandem.maintain_inbox(OUT made integer, OUT emptied integer)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
+DECLARE
+    bounds tandem.inbox_bounds;
+    leaf   text;
+    until  timestamptz;
+BEGIN
+    made := 0;
+    emptied := 0;
+    -- One at a time. Who finds it locked need not wait: it is being done.
+    SELECT * INTO bounds FROM tandem.inbox_bounds FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    WHILE bounds.ceiling < now() + interval '1 year' LOOP
+        leaf := 'inbox_' || to_char(bounds.ceiling AT TIME ZONE 'UTC', 'YYYYMMDD');
+        until := bounds.ceiling + interval '168 hours';
+        EXECUTE format('CREATE TABLE tandem.%I (LIKE tandem.inbox INCLUDING ALL)', leaf);
+        EXECUTE format('ALTER TABLE tandem.inbox ATTACH PARTITION tandem.%I FOR VALUES FROM (%L) TO (%L)',
+            leaf, tandem.uuid_at(bounds.ceiling), tandem.uuid_at(until));
+        bounds.ceiling := until;
+        made := made + 1;
+    END LOOP;
+    UPDATE tandem.inbox_bounds SET ceiling = bounds.ceiling;
+END
+$$;
+-- +goose StatementEnd
+SELECT tandem.maintain_inbox();
+
+-- Records the id; true the first time. In the caller's transaction: the id and
+-- the effects commit together or not at all.
+-- +goose StatementBegin
+CREATE FUNCTION tandem.once(consumer text, message_id uuid) RETURNS boolean
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    made  timestamptz := tandem.uuid_time(message_id);
+    first boolean;
+BEGIN
+    IF coalesce(consumer, '') = '' OR octet_length(consumer) > 255 THEN
+        RAISE EXCEPTION 'tandem.once: the consumer''s name has % bytes, allowed are 1 to 255', coalesce(octet_length(consumer), 0)
+            USING ERRCODE = 'TD012', COLUMN = 'consumer';
+    END IF;
+    IF message_id IS NULL THEN
+        RAISE EXCEPTION 'tandem.once: consumer %: the message id is NULL', quote_literal(consumer)
+            USING ERRCODE = 'TD012', COLUMN = 'message_id';
+    END IF;
+    IF made IS NULL THEN
+        INSERT INTO tandem.inbox_foreign (consumer, message_id) VALUES (consumer, message_id::text) ON CONFLICT DO NOTHING;
+        RETURN FOUND;
+    END IF;
+    PERFORM tandem.check_inbox_id(message_id);
+    INSERT INTO tandem.inbox (consumer, message_id) VALUES (consumer, message_id) ON CONFLICT DO NOTHING;
+    first := FOUND;
+    -- Again, now that the leaf is locked: it may have been emptied in between.
+    IF first AND made < now() - interval '1 day' THEN
+        PERFORM tandem.check_inbox_id(message_id);
+    END IF;
+    RETURN first;
+END
+$$;
+
+-- A text in the form of a UUID is that UUID, else the same id would count once
+-- as a text and once as a UUID.
+CREATE FUNCTION tandem.once(consumer text, message_id text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    IF message_id IS NULL OR message_id ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN
+        RETURN tandem.once(consumer, message_id::uuid);
+    END IF;
+    IF coalesce(consumer, '') = '' OR octet_length(consumer) > 255 THEN
+        RAISE EXCEPTION 'tandem.once: the consumer''s name has % bytes, allowed are 1 to 255', coalesce(octet_length(consumer), 0)
+            USING ERRCODE = 'TD012', COLUMN = 'consumer';
+    END IF;
+    IF octet_length(message_id) NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'tandem.once: consumer %: the message id has % bytes, allowed are 1 to 1000', quote_literal(consumer), octet_length(message_id)
+            USING ERRCODE = 'TD012', COLUMN = 'message_id';
+    END IF;
+    INSERT INTO tandem.inbox_foreign (consumer, message_id) VALUES (consumer, message_id) ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+
+-- Refuses a UUIDv7 that no leaf covers: TD010 below the floor, TD011 above.
+CREATE FUNCTION tandem.check_inbox_id(id uuid) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    bounds tandem.inbox_bounds;
+BEGIN
+    SELECT * INTO STRICT bounds FROM tandem.inbox_bounds;
+    IF id < tandem.uuid_at(bounds.floor) THEN
+        RAISE EXCEPTION 'message id % was made at %, before the inbox''s floor %: it cannot be proved new', id, tandem.uuid_time(id), bounds.floor
+            USING ERRCODE = 'TD010', COLUMN = 'message_id';
+    ELSIF id >= tandem.uuid_at(bounds.ceiling) THEN
+        RAISE EXCEPTION 'message id % claims to be made at %, for which the inbox has no leaf (they end at %)', id, tandem.uuid_time(id), bounds.ceiling
+            USING ERRCODE = 'TD011', COLUMN = 'message_id', HINT = 'if the time is right, call tandem.maintain_inbox()';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+UPDATE tandem.settings SET schema_version = 5;
+
+-- +goose Down
+DROP FUNCTION tandem.check_inbox_id(uuid);
+DROP FUNCTION tandem.once(text, text);
+DROP FUNCTION tandem.once(text, uuid);
+DROP FUNCTION tandem.maintain_inbox();
+DROP FUNCTION tandem.uuid_time(uuid);
+DROP FUNCTION tandem.uuid_at(timestamptz);
+DROP TABLE tandem.inbox_bounds;
+DROP TABLE tandem.inbox_foreign;
+DROP TABLE tandem.inbox;
+UPDATE tandem.settings SET schema_version = 4;

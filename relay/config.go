@@ -1,0 +1,154 @@
+package relay
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/schema"
+)
+
+// Config says which log to relay and how. Database and Publisher are required;
+// the defaults of the rest are the fast ones.
+type Config struct {
+	// Database is how to connect, from pgx.ParseConfig. The relay opens three
+	// connections of its own: one that reads, one that saves and renews the
+	// lease, and for moments one that gives space back.
+	Database *pgx.ConnConfig
+
+	// Publisher sends the events.
+	Publisher Publisher
+
+	// Schema is Tandem's schema in the database. Defaults to "tandem".
+	Schema string
+
+	// Lease is for how long a relay that has vanished keeps others from taking
+	// over. It is renewed every third of it. Shorter means a quicker takeover,
+	// and fewer seconds that the database may be slow before the working relay
+	// has to stop. At least 300ms. Defaults to 5s.
+	Lease time.Duration
+
+	// Holder names this relay to people, in the lease. Defaults to host/pid.
+	Holder string
+
+	// MinPoll and MaxPoll are the pauses between two looks at the log: the
+	// first while events arrive, the second when none have for a while.
+	// Default to 5ms and 50ms.
+	MinPoll, MaxPoll time.Duration
+
+	// SaveEvery is the least time between two saves of the checkpoint: what
+	// was acknowledged after the last one is published again if the relay is
+	// killed. Defaults to 20ms.
+	SaveEvery time.Duration
+
+	// PageEvents and PageBytes bound one read from the log; a page ends at
+	// whichever comes first, after at least one event. Default to 6,000 events
+	// and 2 MiB.
+	PageEvents, PageBytes int
+
+	// BytesInFlight bounds what is read and not yet acknowledged, and with it
+	// the relay's memory. At least twice PageBytes. Defaults to 16 MiB.
+	BytesInFlight int
+
+	// BatchEvents and BatchBytes bound one request to the broker. A batch must
+	// fit the broker's message.max.bytes (1,048,576 by default) with its
+	// envelope. A larger single event is sent alone. Default to 2,000 events
+	// and 900,000 bytes.
+	BatchEvents, BatchBytes int
+
+	// StartTimeout is how long Run waits for a database or broker that cannot
+	// be reached. What is wrong rather than unreachable (a password, the
+	// schema, a standby) ends Run at once. Defaults to 30s.
+	StartTimeout time.Duration
+
+	// TopicTimeout is how long events may wait for a topic that does not exist
+	// or may not be written to, before Run ends with an error that names it.
+	// Defaults to 30s.
+	TopicTimeout time.Duration
+
+	// DrainTimeout is how long Run goes on, after its context has ended, to
+	// publish what it has read and to save. Defaults to 10s.
+	DrainTimeout time.Duration
+
+	// UntilEmpty makes Run end, without error, when everything that was
+	// visible when it acquired the lease is published. Where another relay
+	// holds the lease it waits StartTimeout for it.
+	UntilEmpty bool
+
+	// Logger gets every change of state once, not every attempt. Defaults to
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// withDefaults returns a copy with every field set.
+func (c Config) withDefaults() Config {
+	host, _ := os.Hostname()
+	c.Schema = cmp.Or(c.Schema, schema.Default)
+	c.Lease = cmp.Or(c.Lease, 5*time.Second)
+	c.Holder = cmp.Or(c.Holder, fmt.Sprintf("%s/%d", host, os.Getpid()))
+	c.MinPoll = cmp.Or(c.MinPoll, 5*time.Millisecond)
+	c.MaxPoll = cmp.Or(c.MaxPoll, 50*time.Millisecond)
+	c.SaveEvery = cmp.Or(c.SaveEvery, 20*time.Millisecond)
+	c.PageEvents = cmp.Or(c.PageEvents, 6000)
+	c.PageBytes = cmp.Or(c.PageBytes, 2<<20)
+	c.BytesInFlight = cmp.Or(c.BytesInFlight, 16<<20)
+	c.BatchEvents = cmp.Or(c.BatchEvents, 2000)
+	c.BatchBytes = cmp.Or(c.BatchBytes, 900_000)
+	c.StartTimeout = cmp.Or(c.StartTimeout, 30*time.Second)
+	c.TopicTimeout = cmp.Or(c.TopicTimeout, 30*time.Second)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// check reports everything that is wrong, not only the first thing.
+func (c Config) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("relay: "+format, args...)) }
+	if c.Database == nil {
+		bad("Config.Database is nil: set it from pgx.ParseConfig")
+	}
+	if c.Publisher == nil {
+		bad("Config.Publisher is nil: set it from relaykafka.New")
+	}
+	if err := schema.Check(c.Schema); err != nil {
+		bad("Config.Schema: %w", err)
+	}
+	if c.Lease < 300*time.Millisecond {
+		bad("Config.Lease is %v, it must be at least 300ms", c.Lease)
+	}
+	if c.MinPoll < 0 || c.MaxPoll < c.MinPoll {
+		bad("Config.MinPoll is %v and Config.MaxPoll is %v: the first must be positive and no longer than the second", c.MinPoll, c.MaxPoll)
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"PageEvents", c.PageEvents}, {"PageBytes", c.PageBytes}, {"BatchEvents", c.BatchEvents}, {"BatchBytes", c.BatchBytes},
+	} {
+		if f.value < 1 {
+			bad("Config.%s is %d, it must be at least 1", f.name, f.value)
+		}
+	}
+	if c.BytesInFlight < 2*c.PageBytes {
+		bad("Config.BytesInFlight is %d, it must be at least twice PageBytes, which is %d", c.BytesInFlight, c.PageBytes)
+	}
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"SaveEvery", c.SaveEvery}, {"StartTimeout", c.StartTimeout}, {"TopicTimeout", c.TopicTimeout}, {"DrainTimeout", c.DrainTimeout},
+	} {
+		if f.value < 0 {
+			bad("Config.%s is %v, it must be positive", f.name, f.value)
+		}
+	}
+	return errors.Join(errs...)
+}
