@@ -62,7 +62,7 @@ func query(t *testing.T, conn *pgx.Conn, sql string) (answer string) {
 }
 
 func TestServerIsDurablePrivateAndDisappears(t *testing.T) {
-	parent, err := os.MkdirTemp("", "localpg-test-")
+	parent, err := os.MkdirTemp("", "localpg-test-") //nolint:usetesting // t.TempDir is closed to the user that a root's server runs as
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(parent, 0o755))
 	t.Cleanup(func() { _ = os.RemoveAll(parent) })
