@@ -101,9 +101,12 @@ func headersJSON(headers map[string]string) (*string, error) {
 	return &s, err
 }
 
-// payload is NULL for a tombstone alone: a nil slice would be NULL too.
+// payload is nil, which becomes NULL, for a tombstone and for nothing else.
 func payload(e Event) []byte {
-	if e.Payload == nil && !e.Tombstone {
+	switch {
+	case e.Tombstone:
+		return nil
+	case e.Payload == nil:
 		return []byte{}
 	}
 	return e.Payload
