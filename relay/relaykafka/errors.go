@@ -119,8 +119,11 @@ func answerError(response *produce.Response) error {
 // judge returns err as what the relay has to know about it. Only an answer of a
 // broker can be more than a plain error, which is retried.
 func (p *Publisher) judge(err error, topic string) error {
-	var code kafka.Error
-	if !errors.As(err, &code) {
+	var (
+		judged *relay.PublishError
+		code   kafka.Error
+	)
+	if errors.As(err, &judged) || !errors.As(err, &code) {
 		return err
 	}
 	r, ok := rulings[code]
@@ -143,8 +146,8 @@ func judgePartition(err *noPartitionError, events []*relay.Event) error {
 	return &relay.PublishError{Verdict: relay.RefusedRecords, Hint: "the event itself asks for this partition: add partitions to the topic, or leave the choice to the key", Err: err}
 }
 
-// refusesTopic reports whether err says that the topic is missing or forbidden.
-func refusesTopic(err error) bool {
+// has reports whether err is a refusal with this verdict.
+func has(verdict relay.Verdict, err error) bool {
 	var refusal *relay.PublishError
-	return errors.As(err, &refusal) && refusal.Verdict == relay.RefusedTopic
+	return errors.As(err, &refusal) && refusal.Verdict == verdict
 }

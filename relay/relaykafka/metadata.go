@@ -10,6 +10,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/metadata"
+
+	"github.com/tandem-outbox/tandem/relay"
 )
 
 // topics remembers, for each topic that was asked for, how many partitions it
@@ -64,7 +66,7 @@ func (t *topics) partitions(ctx context.Context, topic string) (int, error) {
 	if err == nil {
 		return len(fresh.leaders), nil
 	}
-	if l == nil || ctx.Err() != nil || refusesTopic(err) {
+	if l == nil || ctx.Err() != nil || has(relay.RefusedTopic, err) {
 		return 0, err
 	}
 	kept := &layout{leaders: l.leaders, asked: time.Now()}
@@ -113,7 +115,7 @@ func (t *topics) newer(ctx context.Context, topic string, e *topicEntry, old *la
 	}
 	l, err := t.ask(ctx, topic)
 	if err != nil {
-		if refusesTopic(err) {
+		if has(relay.RefusedTopic, err) {
 			e.layout.Store(nil)
 		}
 		return nil, err

@@ -148,11 +148,15 @@ func (p *Publisher) Publish(ctx context.Context, topic string, partition int, ev
 	case err != nil:
 		return p.judge(err, topic)
 	}
-	if err := p.send(ctx, leader, topic, partition, events); err != nil {
-		layout.stale.Store(true)
-		return p.judge(fmt.Errorf("relaykafka: %d events to topic %q partition %d: %w", len(events), topic, partition, err), topic)
+	err = p.send(ctx, leader, topic, partition, events)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = p.judge(fmt.Errorf("relaykafka: %d events to topic %q partition %d: %w", len(events), topic, partition, err), topic)
+	if !has(relay.RefusedRecords, err) {
+		layout.stale.Store(true)
+	}
+	return err
 }
 
 // send encodes and produces the events. The encoder is kept for the next batch
