@@ -15,7 +15,7 @@ LDFLAGS := -X main.version=$(VERSION)
 .PHONY: help build demo test bench lint fmt clean bin/with-servers
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^# make/s/^# //p' Makefile
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tandem ./cmd/tandem-demo
