@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -146,13 +145,10 @@ func (l *log) int(t testing.TB, query string, args ...any) int {
 // config is a relay's with a relay's rights alone and no search_path.
 func (l *log) config(t testing.TB, p relay.Publisher) relay.Config {
 	t.Helper()
-	u, err := url.Parse(l.url)
+	config, err := pgx.ParseConfig(l.url)
 	require.NoError(t, err)
-	q := u.Query()
-	q.Set("options", "-c role=tandem_relay -c search_path=")
-	u.RawQuery = q.Encode()
-	config, err := pgx.ParseConfig(u.String())
-	require.NoError(t, err)
+	config.RuntimeParams["role"] = "tandem_relay"
+	config.RuntimeParams["search_path"] = ""
 	return relay.Config{Database: config, Publisher: p, Lease: time.Second, Logger: logger(t)}
 }
 

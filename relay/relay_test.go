@@ -1,10 +1,10 @@
 package relay_test
 
 import (
+	"context"
 	"strconv"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -72,6 +72,7 @@ func TestAHeldTransactionHoldsNobodyUp(t *testing.T) {
 	l := newLog(t)
 	held, err := l.pool.Begin(t.Context())
 	require.NoError(t, err)
+	defer func() { _ = held.Rollback(context.Background()) }()
 	_, err = held.Exec(t.Context(), `SELECT tandem.add('orders', 'held', 'held')`)
 	require.NoError(t, err)
 
@@ -134,5 +135,3 @@ func requireOrdered(t testing.TB, m *memory, n int) {
 	}
 	require.Len(t, seen, n)
 }
-
-var _ = pgx.ErrNoRows
