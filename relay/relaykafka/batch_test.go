@@ -69,9 +69,14 @@ func decodeKafkaGo(t testing.TB, batch []byte) []record {
 	sized := binary.BigEndian.AppendUint32(nil, uint32(len(batch)))
 	_, err := set.ReadFrom(bytes.NewReader(append(sized, batch...)))
 	require.NoError(t, err)
+	return readRecords(t, set.Records)
+}
+
+func readRecords(t testing.TB, records protocol.RecordReader) []record {
+	t.Helper()
 	var rs []record
 	for {
-		r, err := set.Records.ReadRecord()
+		r, err := records.ReadRecord()
 		if errors.Is(err, io.EOF) {
 			return rs
 		}
