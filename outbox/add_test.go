@@ -134,7 +134,7 @@ func TestTwoSchemas(t *testing.T) {
 	sqlTx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = sqlTx.Rollback() }()
-	require.NoError(t, onSQL.LockKey(t.Context(), sqlTx, "k"))
+	require.NoError(t, onSQL.LockKey(t.Context(), sqlTx, "another")) // "k" is locked: the locks are the database's
 	require.ErrorAs(t, onSQL.Add(t.Context(), sqlTx, four), &invalid)
 
 	for _, bad := range []string{"", "Order", "or der", `o"`, "pg_x", "1a"} {
