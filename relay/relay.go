@@ -165,8 +165,14 @@ func (r *Relay) patiently(ctx context.Context, what string, try func(context.Con
 			return nil
 		}
 		var setup *SetupError
-		if errors.As(err, &setup) {
+		var judged interface{ Temporary() bool }
+		switch {
+		case errors.As(err, &setup):
 			return err
+		case what == "database" && !mayPass(err):
+			return &SetupError{Problem: "the database refuses the connection", Err: err, Remedy: "check the database URL"}
+		case what == "broker" && errors.As(err, &judged) && !judged.Temporary():
+			return &SetupError{Problem: "the brokers cannot be used", Err: err}
 		}
 		var lasting interface{ Temporary() bool }
 		if errors.As(err, &lasting) && !lasting.Temporary() && what == "broker" {
