@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -111,7 +109,7 @@ func environment(database, brokers string, more ...string) []string {
 }
 
 // withUser is the URL with another login.
-func withUser(t *testing.T, database, user, password string) string {
+func withUser(t testing.TB, database, user, password string) string {
 	t.Helper()
 	u, err := url.Parse(database)
 	require.NoError(t, err)
@@ -119,7 +117,7 @@ func withUser(t *testing.T, database, user, password string) string {
 	return u.String()
 }
 
-func connect(t *testing.T, database string) *pgx.Conn {
+func connect(t testing.TB, database string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), database)
 	require.NoError(t, err)
@@ -127,7 +125,7 @@ func connect(t *testing.T, database string) *pgx.Conn {
 	return conn
 }
 
-func execute(t *testing.T, database string, statements ...string) {
+func execute(t testing.TB, database string, statements ...string) {
 	t.Helper()
 	conn := connect(t, database)
 	for _, s := range statements {
@@ -147,7 +145,11 @@ func add(t *testing.T, database, topic string, payloads ...string) {
 	}
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, os.ErrNotExist)
+// withDatabase is the URL with another database.
+func withDatabase(t testing.TB, database, name string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	require.NoError(t, err)
+	u.Path = "/" + name
+	return u.String()
 }
