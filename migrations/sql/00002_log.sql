@@ -9,8 +9,8 @@ CREATE SEQUENCE tandem.log_position AS bigint CACHE 1;
 
 CREATE TABLE tandem.log (
     -- tx stands before position: defaults are evaluated in this order, so the
-    -- transaction has its id before it draws its first position. The reader's
-    -- lower bound for positions (relay/cursor.go) rests on that.
+    -- transaction has its id before it draws its first position. The anchors of
+    -- tandem.save_checkpoint rest on that.
     tx         xid8        NOT NULL DEFAULT pg_current_xact_id(),
     position   bigint      NOT NULL DEFAULT nextval('tandem.log_position'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -47,6 +47,18 @@ $$;
 UPDATE tandem.settings SET schema_version = 2;
 
 -- +goose Down
+-- 00003 has emptied the log of what was published; a writer may have added since.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    LOCK TABLE tandem.log IN ACCESS EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM tandem.log) THEN
+        RAISE EXCEPTION 'the log still holds events that were not published'
+            USING ERRCODE = 'TD002', HINT = 'migrate up and run the relay with --until-empty, or TRUNCATE tandem.log to drop them';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
 DROP TABLE tandem.log;
 DROP SEQUENCE tandem.log_position;
 UPDATE tandem.settings SET schema_version = 1;
