@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	"github.com/jackc/pgx/v5"
 
@@ -46,7 +47,7 @@ func New(schemaName string) (*Inbox, error) {
 
 // Once is [Once] in this inbox.
 func (i *Inbox) Once(ctx context.Context, tx pgx.Tx, consumer, id string) (first bool, err error) {
-	if tx == nil {
+	if isNil(tx) {
 		return false, ErrNoTransaction
 	}
 	if problem := ids.Problem(ids.ConsumerMax, consumer); problem != "" {
@@ -59,4 +60,13 @@ func (i *Inbox) Once(ctx context.Context, tx pgx.Tx, consumer, id string) (first
 		return false, explain(err, consumer, id)
 	}
 	return first, nil
+}
+
+// isNil also sees a nil *pgxpool.Tx in the interface.
+func isNil(tx pgx.Tx) bool {
+	if tx == nil {
+		return true
+	}
+	v := reflect.ValueOf(tx)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
