@@ -81,9 +81,8 @@ func (c *Consumer) checkDatabase(ctx context.Context) error {
 	var standby, allowed bool
 	err := c.pool.QueryRow(ctx, schema.Rewrite(`SELECT schema_version, pg_is_in_recovery() FROM tandem.settings`, c.config.Schema)).Scan(&version, &standby)
 	if err == nil && version == schema.Version && !standby {
-		err = c.pool.QueryRow(ctx, schema.Rewrite(`SELECT has_table_privilege('tandem.inbox', 'INSERT, SELECT')
-			AND has_table_privilege('tandem.inbox_foreign', 'INSERT, SELECT')
-			AND has_sequence_privilege('tandem.inbox_floor', 'SELECT')`, c.config.Schema)).Scan(&allowed)
+		err = c.pool.QueryRow(ctx, schema.Rewrite(`SELECT bool_and(has_table_privilege(relation, privilege)) AND has_sequence_privilege('tandem.inbox_floor', 'SELECT')
+			FROM unnest(ARRAY['tandem.inbox', 'tandem.inbox_foreign']) AS relation, unnest(ARRAY['INSERT', 'SELECT']) AS privilege`, c.config.Schema)).Scan(&allowed)
 	}
 	switch {
 	case err != nil:

@@ -39,17 +39,23 @@ type world struct {
 
 func newWorld(t testing.TB, partitions int32, options ...kfake.Opt) *world {
 	t.Helper()
+	w := newWorldWithoutProducer(t, append([]kfake.Opt{kfake.SeedTopics(partitions, topic)}, options...)...)
+	w.producer = w.client()
+	return w
+}
+
+func newWorldWithoutProducer(t testing.TB, options ...kfake.Opt) *world {
+	t.Helper()
 	w := &world{TB: t, logs: &logs{changed: make(chan struct{})}}
 	address := testservers.Migrated(t)
 	w.admin = inboxtest.Pool(t, address)
 	inboxtest.Effects(t, w.admin)
 	w.pool = inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
 	options = append([]kfake.Opt{
-		kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic), kfake.GroupMinSessionTimeout(time.Millisecond),
+		kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Millisecond),
 	}, options...)
 	w.cluster = kfake.MustCluster(options...)
 	t.Cleanup(w.cluster.Close)
-	w.producer = w.client()
 	return w
 }
 
