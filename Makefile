@@ -15,7 +15,7 @@ LDFLAGS := -X main.version=$(VERSION)
 .PHONY: help build demo test bench lint fmt clean bin/with-servers
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^# make/s/^# //p' Makefile
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tandem ./cmd/tandem-demo
@@ -34,7 +34,6 @@ bench: bin/with-servers
 	bin/with-servers -- $(GO) test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 60m ./integration/...
 
 lint:
-	$(GO) vet ./...
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...
 
 fmt:

@@ -106,6 +106,14 @@ func explainDatabase(err error) error {
 	return err
 }
 
+// mayPass tells whether a server's error at connecting may go away by itself:
+// it is starting or stopping, or out of connections. An error without a
+// SQLSTATE did not come from a server.
+func mayPass(err error) bool {
+	state := sqlState(err)
+	return state == "" || strings.HasPrefix(state, "57") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "08")
+}
+
 // passing tells whether err is the end of a context rather than a failure.
 func passing(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

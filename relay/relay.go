@@ -162,8 +162,14 @@ func (r *Relay) patiently(ctx context.Context, what string, try func(context.Con
 			return nil
 		}
 		var setup *SetupError
-		if errors.As(err, &setup) {
+		var judged interface{ Temporary() bool }
+		switch {
+		case errors.As(err, &setup):
 			return err
+		case what == "database" && !mayPass(err):
+			return &SetupError{Problem: "the database refuses the connection", Err: err, Remedy: "check the database URL"}
+		case what == "broker" && errors.As(err, &judged) && !judged.Temporary():
+			return &SetupError{Problem: "the brokers cannot be used", Err: err}
 		}
 		if ctx.Err() == nil {
 			trouble.failed("cannot reach the "+what+" yet", err)

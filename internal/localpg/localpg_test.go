@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-outbox/tandem/internal/localpg"
+	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
 // parentVariable makes this test binary the parent that is killed.
@@ -41,6 +42,9 @@ func start(t *testing.T, o localpg.Options) *localpg.Server {
 	t.Helper()
 	began := time.Now()
 	s, err := localpg.Start(t.Context(), o)
+	if errors.Is(err, localpg.ErrUnavailable) {
+		testservers.Missing(t, "PostgreSQL", err)
+	}
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop()) })
 	t.Logf("PostgreSQL %d answered after %s", s.Version(), time.Since(began).Round(time.Millisecond))
