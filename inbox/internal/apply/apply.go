@@ -1,8 +1,8 @@
 package apply
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -91,7 +91,7 @@ func (a *Applier) handle(ctx context.Context, tx pgx.Tx, m inbox.Message) error 
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case conn.IsClosed():
-		return fmt.Errorf("the connection was lost during a batch: %w", errors.Join(err, pgx.ErrTxClosed))
+		return fmt.Errorf("the connection was lost during a batch: %w", cmp.Or(err, errLost))
 	case conn.PgConn().TxStatus() == 'I':
 		return fmt.Errorf("%w (message %s at %s/%d offset %d)", ErrEnded, m.ID, m.Topic, m.Partition, m.Offset)
 	case repeats(err):

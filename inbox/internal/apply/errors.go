@@ -16,6 +16,7 @@ var ErrEnded = errors.New("the handler ended the batch's transaction itself, by 
 	"messages of the batch after this one may be recorded as processed without having been handled")
 
 var (
+	errLost     = errors.New("the server or the network closed it")
 	errNotYours = errors.New("the transaction holds a whole batch and is committed by the consumer: return nil to commit, an error to roll back, or use tx.Begin for a savepoint")
 	errBusy     = errors.New("the handler returned while it was still reading a result: close its rows")
 	errAborted  = errors.New("a statement of the handler failed and the handler returned nil: Postgres cannot commit such a transaction; return the error, or make the attempt in a savepoint (tx.Begin)")
