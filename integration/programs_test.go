@@ -12,7 +12,7 @@ import (
 )
 
 // program builds one of cmd's programs and returns the path of the binary.
-func program(t *testing.T, name string) string {
+func program(t testing.TB, name string) string {
 	t.Helper()
 	source := filepath.Join("..", "cmd", name)
 	files, err := filepath.Glob(filepath.Join(source, "*.go"))

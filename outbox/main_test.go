@@ -26,6 +26,7 @@ func asWriter(t testing.TB, address string) string {
 	q := u.Query()
 	q.Set("role", "tandem_writer")
 	q.Set("search_path", "")
+	q.Set("statement_timeout", "60s") // a test that waits for itself fails
 	if !q.Has("sslmode") {
 		q.Set("sslmode", "disable")
 	}

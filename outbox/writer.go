@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tandem-outbox/tandem/internal/schema"
 	"github.com/tandem-outbox/tandem/outbox/internal/insert"
@@ -93,8 +94,14 @@ func typed(err error) error {
 	return err
 }
 
+// arguments are arrays of types that pgx can also send where it does not ask the
+// server for the parameters' types first (behind a pooler, say).
 func arguments(c *insert.Columns) []any {
-	return []any{c.IDs, c.Topics, c.Partitions, c.Keys, c.Types, c.Headers, c.Payloads, c.Sizes}
+	ids := make([]pgtype.UUID, len(c.IDs))
+	for i, id := range c.IDs {
+		ids[i] = pgtype.UUID{Bytes: id, Valid: true}
+	}
+	return []any{ids, c.Topics, c.Partitions, c.Keys, c.Types, c.Headers, c.Payloads, c.Sizes}
 }
 
 // isNil also finds a nil pointer inside the interface, such as a

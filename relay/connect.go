@@ -103,6 +103,7 @@ type statements struct {
 	version, sequenceCache, checkpoint, poll, freeze, page, lastPosition string
 	acquire, renew, release, save, compact                               string
 	doneLeaves, reclaim, maintainInbox                                   string
+	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence  string
 }
 
 func statementsFor(name string) statements {
@@ -112,5 +113,7 @@ func statementsFor(name string) statements {
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), lastPosition: in(sqlLastPosition),
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), compact: in(sqlCompact),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
+		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
+		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),
 	}
 }

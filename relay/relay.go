@@ -20,6 +20,7 @@ type Relay struct {
 	owner uuid.UUID
 	now   func() time.Time
 	stats counters
+	state atomic.Int32 // a State
 
 	aborted context.Context
 	abort   context.CancelFunc
@@ -82,6 +83,7 @@ func (r *Relay) Abort() { r.abort() }
 // any time.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.abort()
+	defer r.become(Stopped)
 	conn, s, err := r.start(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -108,6 +110,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 			closeConn(conn)
 			conn = nil
+			r.become(Interrupted)
 		}
 		if err == nil {
 			continue
@@ -171,6 +174,10 @@ func (r *Relay) patiently(ctx context.Context, what string, try func(context.Con
 		case what == "broker" && errors.As(err, &judged) && !judged.Temporary():
 			return &SetupError{Problem: "the brokers cannot be used", Err: err}
 		}
+		var lasting interface{ Temporary() bool }
+		if errors.As(err, &lasting) && !lasting.Temporary() && what == "broker" {
+			return &SetupError{Problem: "the broker", Err: err}
+		}
 		if ctx.Err() == nil {
 			trouble.failed("cannot reach the "+what+" yet", err)
 		}
@@ -189,8 +196,10 @@ func (r *Relay) lead(ctx context.Context, conn *pgx.Conn, s server) error {
 			return explainDatabase(fmt.Errorf("acquire the lease: %w", err))
 		}
 		if l != nil {
+			r.become(Relaying)
 			return r.term(ctx, conn, s, l)
 		}
+		r.become(Standby)
 		if !standby {
 			r.log.Info("standing by: another relay holds the lease")
 		}

@@ -82,6 +82,8 @@ func (p *Publisher) diagnose(err error) (temporary bool, hint string) {
 		return false, "the brokers refuse the TLS connection: they may want a client certificate"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return true, p.hangUpHint()
+	case errors.Is(err, context.DeadlineExceeded) && p.config.TLS != nil:
+		return true, "look at the address, whether a firewall lets nothing through, and whether this listener speaks TLS"
 	case errors.Is(err, context.DeadlineExceeded):
 		return true, "look at the address, and whether a firewall lets nothing through"
 	}
@@ -94,9 +96,9 @@ func (p *Publisher) hangUpHint() string {
 	case p.config.TLS == nil && p.config.SASL == nil:
 		return "a broker closed the connection: this listener may want TLS or SASL, and neither is configured"
 	case p.config.TLS == nil:
-		return "a broker closed the connection: this listener may want TLS, which is not configured"
+		return "a broker closed the connection: this listener may want TLS, which is not configured, or not accept the password"
 	case p.config.SASL == nil:
 		return "a broker closed the connection: this listener may not speak TLS, or may want SASL, which is not configured"
 	}
-	return "a broker closed the connection: this listener may not speak TLS or SASL"
+	return "a broker closed the connection: this listener may not speak TLS or SASL, or not accept the password"
 }

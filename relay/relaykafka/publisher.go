@@ -214,7 +214,7 @@ func (p *Publisher) metadata(ctx context.Context, names []string) (*metadata.Res
 	if err != nil {
 		return nil, err
 	}
-	return response.(*metadata.Response), nil
+	return response.(metadataAnswer).Response, nil
 }
 
 var (

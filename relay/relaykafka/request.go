@@ -106,8 +106,16 @@ func (r *metadataRequest) RawExchange(conn io.ReadWriter) (protocol.Message, err
 	if r.version < oldestMetadataVersion {
 		return nil, tooOld(r.version, oldestMetadataVersion, "Metadata")
 	}
-	return protocol.RoundTrip(conn, r.version, correlationID, r.clientID, &metadata.Request{TopicNames: r.topics})
+	message, err := protocol.RoundTrip(conn, r.version, correlationID, r.clientID, &metadata.Request{TopicNames: r.topics})
+	if err != nil {
+		return nil, err
+	}
+	return metadataAnswer{message.(*metadata.Response)}, nil
 }
+
+// metadataAnswer hides the type of the response from the Transport, which takes
+// a bare one for the answer to a request of its own.
+type metadataAnswer struct{ *metadata.Response }
 
 func tooOld(version, oldest int16, api string) error {
 	return fmt.Errorf("the broker speaks version %d of %s, %d is needed (Kafka 0.11 or newer): %w", version, api, oldest, kafka.UnsupportedVersion)
