@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -101,7 +102,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 		}
 		defer stop()
 	}
-	if err := untilAborted(ctx, sys.abort, r); err != nil {
+	if err := untilAborted(ctx, sys.abort, r, log); err != nil {
 		return err
 	}
 	if o.untilEmpty && ctx.Err() == nil {
@@ -111,21 +112,25 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 }
 
 // untilAborted runs the relay; a second signal cuts its drain short.
-func untilAborted(ctx context.Context, abort <-chan struct{}, r *relay.Relay) error {
+func untilAborted(ctx context.Context, abort <-chan struct{}, r *relay.Relay, log *slog.Logger) error {
 	over := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-ctx.Done():
+			log.Info("draining; a second signal ends it at once")
+		case <-over:
+			return
+		}
 		select {
 		case <-abort:
 			r.Abort()
 		case <-over:
 		}
-	}()
-	err := r.Run(ctx)
-	close(over)
-	<-watched
-	return err
+	})
+	defer watching.Wait()
+	defer close(over)
+	return r.Run(ctx)
 }
 
 func printCounts(sys system, s relay.Stats) {
