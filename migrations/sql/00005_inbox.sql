@@ -20,18 +20,25 @@ CREATE TABLE tandem.inbox_foreign (
 );
 CREATE INDEX inbox_foreign_received_at ON tandem.inbox_foreign (received_at);
 
--- One row: the leaves cover the ids in [floor, ceiling). An id below the floor
--- cannot be proved new, one at the ceiling or above has no leaf yet.
+-- One row: until when there are leaves. An id at the ceiling or above has none.
 CREATE TABLE tandem.inbox_bounds (
     one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
     retention interval    NOT NULL DEFAULT '14 days' CHECK (retention >= '1 day'),
-    floor     timestamptz NOT NULL,
     ceiling   timestamptz NOT NULL
 );
+
+-- The floor, in Unix milliseconds: an id made before it cannot be proved new,
+-- because its leaf may have been emptied. A sequence, because what matters is
+-- that everybody sees it raised before the first leaf is emptied: setval is
+-- seen at once, also by a REPEATABLE READ transaction whose snapshot is older,
+-- and no rollback lowers it again. A column would show such a transaction the
+-- old floor while TRUNCATE, which no snapshot covers, shows it an empty leaf.
+CREATE SEQUENCE tandem.inbox_floor MINVALUE 0;
+
 -- The leaves begin on Mondays, UTC, and are a week long.
-INSERT INTO tandem.inbox_bounds (floor, ceiling)
-    SELECT week, week
-    FROM (SELECT date_trunc('week', now() AT TIME ZONE 'UTC' - interval '14 days') AT TIME ZONE 'UTC' AS week) AS start;
+INSERT INTO tandem.inbox_bounds (ceiling)
+    VALUES (date_trunc('week', now() AT TIME ZONE 'UTC' - interval '14 days') AT TIME ZONE 'UTC');
+SELECT setval('tandem.inbox_floor', extract(epoch FROM ceiling)::bigint * 1000) FROM tandem.inbox_bounds;
 
 -- The smallest UUIDv7 of a moment.
 CREATE FUNCTION tandem.uuid_at(moment timestamptz) RETURNS uuid
@@ -45,9 +52,16 @@ RETURN CASE WHEN substr(id::text, 15, 1) = '7' AND substr(id::text, 20, 1) IN ('
     THEN to_timestamp(('x' || replace(left(id::text, 13), '-', ''))::bit(48)::bigint / 1000.0) END;
 
 -- Makes the leaves of the coming year, and empties those that are wholly older
--- than the retention. It runs as its owner, so that every consumer may call
--- it. CREATE … (LIKE) with ATTACH, and TRUNCATE, because CREATE … PARTITION OF,
--- DETACH and DROP would lock the whole inbox. Leaves made, leaves emptied.
+-- than the retention. To be called now and then, outside any transaction that
+-- does other work. It runs as its owner, so that every consumer may call it.
+-- CREATE … (LIKE) with ATTACH, and TRUNCATE, because CREATE … PARTITION OF,
+-- DETACH and DROP would lock the whole inbox; emptied leaves stay, 52 a year.
+-- Returns the number of leaves made and of leaves emptied.
+--
+-- The race with tandem.once, which reads the floor, inserts, and for an id of
+-- an old leaf reads the floor again: either its insert locks the leaf first,
+-- then TRUNCATE gives up and tries again another day, or TRUNCATE is first,
+-- then the floor was raised before, and the second reading sees it.
 -- +goose StatementBegin
 CREATE FUNCTION tandem.maintain_inbox(OUT made integer, OUT emptied integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
@@ -55,6 +69,7 @@ DECLARE
     bounds tandem.inbox_bounds;
     leaf   text;
     until  timestamptz;
+    floor  timestamptz;
 BEGIN
     made := 0;
     emptied := 0;
@@ -72,7 +87,33 @@ BEGIN
         bounds.ceiling := until;
         made := made + 1;
     END LOOP;
-    UPDATE tandem.inbox_bounds SET ceiling = bounds.ceiling;
+    UPDATE tandem.inbox_bounds SET ceiling = bounds.ceiling WHERE made > 0;
+
+    floor := date_trunc('week', (now() - bounds.retention) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+    IF floor > tandem.inbox_floor_time() THEN
+        PERFORM setval('tandem.inbox_floor', extract(epoch FROM floor)::bigint * 1000);
+    END IF;
+    FOR leaf IN
+        SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'tandem.inbox'::regclass AND pg_relation_size(c.oid) > 0
+        AND to_date(substr(c.relname, 7), 'YYYYMMDD') < floor AT TIME ZONE 'UTC'
+        ORDER BY c.relname
+    LOOP
+        BEGIN
+            EXECUTE format('TRUNCATE tandem.%I', leaf);
+            emptied := emptied + 1;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL; -- somebody is at it; the next call is early enough
+        END;
+    END LOOP;
+END
+$$;
+
+-- The moment that the floor stands for.
+CREATE FUNCTION tandem.inbox_floor_time() RETURNS timestamptz
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN to_timestamp((SELECT last_value FROM tandem.inbox_floor) / 1000.0);
 END
 $$;
 -- +goose StatementEnd
@@ -104,7 +145,9 @@ BEGIN
     INSERT INTO tandem.inbox (consumer, message_id) VALUES (consumer, message_id) ON CONFLICT DO NOTHING;
     first := FOUND;
     -- Again, now that the leaf is locked: it may have been emptied in between.
-    IF first AND made < now() - interval '1 day' THEN
+    -- No retention is shorter than a day, so younger ids need no second look;
+    -- now() would be the start of a transaction that may itself be older.
+    IF first AND made < clock_timestamp() - interval '1 day' THEN
         PERFORM tandem.check_inbox_id(message_id);
     END IF;
     RETURN first;
@@ -137,14 +180,14 @@ $$;
 CREATE FUNCTION tandem.check_inbox_id(id uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    bounds tandem.inbox_bounds;
+    floor   timestamptz := tandem.inbox_floor_time();
+    ceiling timestamptz := (SELECT b.ceiling FROM tandem.inbox_bounds AS b);
 BEGIN
-    SELECT * INTO STRICT bounds FROM tandem.inbox_bounds;
-    IF id < tandem.uuid_at(bounds.floor) THEN
-        RAISE EXCEPTION 'message id % was made at %, before the inbox''s floor %: it cannot be proved new', id, tandem.uuid_time(id), bounds.floor
+    IF id < tandem.uuid_at(floor) THEN
+        RAISE EXCEPTION 'message id % was made at %, before the inbox''s floor %: it cannot be proved new', id, tandem.uuid_time(id), floor
             USING ERRCODE = 'TD010', COLUMN = 'message_id';
-    ELSIF id >= tandem.uuid_at(bounds.ceiling) THEN
-        RAISE EXCEPTION 'message id % claims to be made at %, for which the inbox has no leaf (they end at %)', id, tandem.uuid_time(id), bounds.ceiling
+    ELSIF id >= tandem.uuid_at(ceiling) THEN
+        RAISE EXCEPTION 'message id % claims to be made at %, for which the inbox has no leaf (they end at %)', id, tandem.uuid_time(id), ceiling
             USING ERRCODE = 'TD011', COLUMN = 'message_id', HINT = 'if the time is right, call tandem.maintain_inbox()';
     END IF;
 END
@@ -158,8 +201,10 @@ DROP FUNCTION tandem.check_inbox_id(uuid);
 DROP FUNCTION tandem.once(text, text);
 DROP FUNCTION tandem.once(text, uuid);
 DROP FUNCTION tandem.maintain_inbox();
+DROP FUNCTION tandem.inbox_floor_time();
 DROP FUNCTION tandem.uuid_time(uuid);
 DROP FUNCTION tandem.uuid_at(timestamptz);
+DROP SEQUENCE tandem.inbox_floor;
 DROP TABLE tandem.inbox_bounds;
 DROP TABLE tandem.inbox_foreign;
 DROP TABLE tandem.inbox;

@@ -36,6 +36,7 @@ BEGIN
         WHEN 'tandem_consumer' THEN
             EXECUTE format('GRANT SELECT, INSERT ON tandem.inbox, tandem.inbox_foreign TO %I', role);
             EXECUTE format('GRANT SELECT ON tandem.inbox_bounds TO %I', role);
+            EXECUTE format('GRANT SELECT ON SEQUENCE tandem.inbox_floor TO %I', role);
             EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox() TO %I', role);
         END CASE;
     END LOOP;

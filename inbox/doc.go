@@ -1,0 +1,48 @@
+// Package inbox makes the effects of a message happen once, however often the
+// message is delivered.
+//
+// Delivery is at least once: Kafka repeats after a crash, a webhook's sender
+// after a time-out, a client after a lost answer. [Once] records the message's
+// id in the transaction that holds the message's effects and tells whether it
+// was there already. Both are committed or neither is:
+//
+//	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+//		first, err := inbox.Once(ctx, tx, "billing", messageID)
+//		if err != nil || !first {
+//			return err
+//		}
+//		_, err = tx.Exec(ctx, `INSERT INTO charges …`)
+//		return err
+//	})
+//
+// It needs Postgres and pgx alone, and knows no broker. Package
+// [github.com/tandem-outbox/tandem/inbox/inboxkafka] is the runner for Kafka,
+// which does the same for a batch of messages at a time.
+//
+// # What the caller still has to do
+//
+//   - Keep every effect in that transaction. A mail, or a call of another
+//     service, is outside of it and happens as often as the message arrives.
+//   - Acknowledge the message after the commit, never before.
+//   - Return the error: after one the transaction is to be rolled back.
+//   - Call tandem.maintain_inbox() now and then (daily is right), outside of
+//     any other transaction, where neither a relay nor an inboxkafka consumer
+//     runs on the database: it makes the storage of the coming year and empties
+//     what is older than the retention (tandem.inbox_bounds, 14 days).
+//
+// # Ids
+//
+// An id is any text of 1 to 1,000 bytes. A text of the form 8-4-4-4-12 is that
+// UUID, in whatever case it is written; every other text is itself. What
+// Tandem's outbox sends are UUIDs of version 7, which carry the time they were
+// made, so their records can be emptied by age. One that is older than the
+// inbox remembers cannot be proved new: [ErrTooOld].
+//
+// # Isolation levels
+//
+// In READ COMMITTED, Postgres's default, a duplicate that another transaction
+// is just recording makes Once wait until that one has ended, and then answer.
+// In REPEATABLE READ and SERIALIZABLE it fails with SQLSTATE 40001 instead of
+// answering false; repeat the whole transaction, as these levels ask for
+// anyway.
+package inbox

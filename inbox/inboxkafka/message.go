@@ -1,0 +1,50 @@
+package inboxkafka
+
+import (
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+
+	"github.com/tandem-outbox/tandem/inbox"
+)
+
+// message copies a record, and reads the attributes of CloudEvents' Kafka
+// binding (binary mode) from its headers.
+func message(topic string, partition int, r *protocol.Record) (inbox.Message, error) {
+	key, err := content(r.Key)
+	if err != nil {
+		return inbox.Message{}, err
+	}
+	value, err := content(r.Value)
+	if err != nil {
+		return inbox.Message{}, err
+	}
+	m := inbox.Message{
+		Topic:     topic,
+		Partition: partition,
+		Offset:    r.Offset,
+		Key:       key,
+		Value:     value,
+		Headers:   make([]inbox.Header, len(r.Headers)),
+	}
+	for i, h := range r.Headers {
+		m.Headers[i] = inbox.Header{Name: h.Key, Value: h.Value}
+	}
+	m.ID = m.Header("ce_id")
+	m.Type = m.Header("ce_type")
+	m.Source = m.Header("ce_source")
+	m.ContentType = m.Header("content-type")
+	m.Time, err = time.Parse(time.RFC3339, m.Header("ce_time"))
+	if err != nil {
+		m.Time = r.Time.UTC()
+	}
+	return m, nil
+}
+
+func content(b protocol.Bytes) ([]byte, error) {
+	if b == nil {
+		return nil, nil
+	}
+	defer b.Close()
+	return protocol.ReadAll(b)
+}

@@ -1,0 +1,87 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tandem-outbox/tandem/inbox"
+)
+
+// ErrEnded means that the handler ended the batch's transaction by an SQL
+// statement. Ids may have been committed whose messages were not handled;
+// to go on would hide that.
+var ErrEnded = errors.New("the handler ended the batch's transaction itself, by a COMMIT or ROLLBACK statement: " +
+	"messages of the batch after this one may be recorded as processed without having been handled")
+
+var (
+	errLost     = errors.New("the server or the network closed it")
+	errNotYours = errors.New("the transaction holds a whole batch and is committed by the consumer: return nil to commit, an error to roll back, or use tx.Begin for a savepoint")
+	errBusy     = errors.New("the handler returned while it was still reading a result: close its rows")
+	errAborted  = errors.New("a statement of the handler failed and the handler returned nil: Postgres cannot commit such a transaction; return the error, or make the attempt in a savepoint (tx.Begin)")
+)
+
+// Failure is an error of a message or its handler.
+type Failure struct {
+	Message *inbox.Message // nil where the commit failed, for any message's sake
+	Err     error
+	Stack   []byte // of a panic
+}
+
+func (f *Failure) Error() string { return f.Err.Error() }
+func (f *Failure) Unwrap() error { return f.Err }
+
+// PanicError is a panic of the handler.
+type PanicError struct{ Value any }
+
+func (p *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", p.Value) }
+
+// Unwrap returns the value where it is an error.
+func (p *PanicError) Unwrap() error {
+	err, _ := p.Value.(error)
+	return err
+}
+
+// Conflict tells whether err is one that overlapping batches of two consumers
+// bring with them in the normal course of things.
+func Conflict(err error) bool {
+	switch code(err) {
+	case "40001", "40P01", "55P03": // serialization_failure, deadlock_detected, lock_not_available
+		return true
+	}
+	return false
+}
+
+// repeats tells whether a handler's error says more about the database than
+// about the handler.
+func repeats(err error) bool {
+	if Conflict(err) {
+		return true
+	}
+	switch c := code(err); c {
+	case "57P01", "57P02", "57P03", // shut down, crash, starting up
+		"25P03", "57P05", // idle time-outs: the connection is gone
+		"53300": // too many connections
+		return true
+	default:
+		return len(c) == 5 && c[:2] == "08" // connection exceptions
+	}
+}
+
+// commitError tells constraints that are checked at commit, which are the
+// handler's, from the rest.
+func commitError(err error) error {
+	if c := code(err); c != "" && !repeats(err) {
+		return &Failure{Err: fmt.Errorf("commit: %w", err)}
+	}
+	return fmt.Errorf("commit a batch: %w", err)
+}
+
+func code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
