@@ -117,7 +117,7 @@ func TestTheOtherRelayTakesOver(t *testing.T) {
 		<-done
 	}
 	s.read(t)
-	require.GreaterOrEqual(t, s.int(t, `SELECT epoch FROM tandem.lease`), 5)
+	require.Eventually(t, func() bool { return s.int(t, `SELECT epoch FROM tandem.lease`) >= 5 }, 10*time.Second, 20*time.Millisecond)
 }
 
 // leader returns the process that holds the lease.
