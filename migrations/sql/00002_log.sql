@@ -9,8 +9,8 @@ CREATE SEQUENCE tandem.log_position AS bigint CACHE 1;
 
 CREATE TABLE tandem.log (
     -- tx stands before position: defaults are evaluated in this order, so the
-    -- transaction has its id before it draws its first position. The reader's
-    -- lower bound for positions (relay/cursor.go) rests on that.
+    -- transaction has its id before it draws its first position. The anchors of
+    -- tandem.save_checkpoint rest on that.
     tx         xid8        NOT NULL DEFAULT pg_current_xact_id(),
     position   bigint      NOT NULL DEFAULT nextval('tandem.log_position'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),

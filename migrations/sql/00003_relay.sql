@@ -6,20 +6,22 @@
 -- prev; and, while a window is being worked through (cur is set), those of its
 -- events, visible in cur, whose position is at most done.
 CREATE TABLE tandem.checkpoint (
-    save       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    prev       pg_snapshot NOT NULL,
-    cur        pg_snapshot,
-    -- No event that is not visible in prev has a position of low or less.
-    low        bigint      NOT NULL DEFAULT 0,
-    done       bigint      NOT NULL DEFAULT 0,
-    high       bigint      NOT NULL DEFAULT 0,
-    epoch      bigint      NOT NULL DEFAULT 0,
+    save      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    prev      pg_snapshot NOT NULL,
+    -- No event of a transaction at or after xmax(prev) has a position of low
+    -- or less: where a search by position begins.
+    low       bigint      NOT NULL DEFAULT 0,
+    cur       pg_snapshot,
+    done      bigint      NOT NULL DEFAULT 0,
+    -- No event visible in cur has a position above high.
+    high      bigint      NOT NULL DEFAULT 0,
+    epoch     bigint      NOT NULL DEFAULT 0,
     -- The cluster these snapshots belong to: transaction ids mean nothing
     -- elsewhere. NULL until the first relay has saved.
-    system     bigint,
-    timeline   integer,
-    database   oid,
-    saved_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+    system    bigint,
+    timeline  integer,
+    database  oid,
+    saved_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- Nothing seen yet. Written here, not by the first relay: a snapshot taken
@@ -38,23 +40,31 @@ CREATE TABLE tandem.lease (
 INSERT INTO tandem.lease DEFAULT VALUES;
 
 -- Saves the checkpoint if the caller still is the lease's owner in its epoch;
--- false if not. The share lock makes a takeover wait for this statement and
--- this statement see a takeover. One call, so no lock waits for a client.
+-- no row comes back if not. The share lock makes a takeover wait for this
+-- statement, and this statement see a takeover. One call, so that no lock waits
+-- for a client.
+--
+-- It returns an anchor: the log's last position, read before this transaction
+-- had its id, and that id. Every transaction with a greater id draws its
+-- positions above that one.
 -- +goose StatementBegin
 CREATE FUNCTION tandem.save_checkpoint(
-    owner uuid, epoch bigint, prev pg_snapshot, cur pg_snapshot, low bigint, done bigint, high bigint,
+    owner uuid, epoch bigint, prev pg_snapshot, low bigint, cur pg_snapshot, done bigint, high bigint,
     system bigint, timeline integer, database oid)
-RETURNS boolean
+RETURNS TABLE (anchor_tx xid8, anchor_position bigint)
 LANGUAGE plpgsql SET synchronous_commit = on AS $$
+#variable_conflict use_variable
 BEGIN
+    anchor_position := (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tandem.log_position);
     PERFORM FROM tandem.lease l
         WHERE l.owner = save_checkpoint.owner AND l.epoch = save_checkpoint.epoch FOR SHARE;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN;
     END IF;
-    INSERT INTO tandem.checkpoint (prev, cur, low, done, high, epoch, system, timeline, database)
-        VALUES (prev, cur, low, done, high, epoch, system, timeline, database);
-    RETURN true;
+    anchor_tx := pg_current_xact_id();
+    INSERT INTO tandem.checkpoint (prev, low, cur, done, high, epoch, system, timeline, database)
+        VALUES (prev, low, cur, done, high, epoch, system, timeline, database);
+    RETURN NEXT;
 END
 $$;
 -- +goose StatementEnd
@@ -81,37 +91,48 @@ END
 $$;
 -- +goose StatementEnd
 
--- Gives a leaf's space back if every event in it is done by the *saved*
--- checkpoint. The lock comes first: under it no transaction with rows here is
--- in progress, so what the probes find is all there is. Index probes only; a
--- scan would take 50 ms and more, with every writer of the leaf waiting.
--- True if it truncated. 55P03 when a writer or a dump holds the leaf.
+-- Tells whether a leaf holds events, and all of them are done by the *saved*
+-- checkpoint. Index probes only: a scan would take 50 ms and more. Nobody's
+-- uncommitted rows are seen, so this is but a hint without the leaf's lock.
 -- +goose StatementBegin
-CREATE FUNCTION tandem.reclaim_leaf(leaf integer) RETURNS boolean
-LANGUAGE plpgsql SET lock_timeout = '10ms' SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+CREATE FUNCTION tandem.leaf_is_done(leaf integer) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
-    name     text := 'log_' || lpad(leaf::text, 2, '0');
-    saved    tandem.checkpoint;
-    seen     pg_snapshot;
-    greatest bigint;
-    unread   boolean;
+    name    text := 'log_' || lpad(leaf::text, 2, '0');
+    saved   tandem.checkpoint;
+    seen    pg_snapshot;
+    highest bigint;
+    unread  boolean;
 BEGIN
-    EXECUTE format('LOCK TABLE ONLY tandem.%I IN ACCESS EXCLUSIVE MODE', name);
     IF ((SELECT last_value FROM tandem.log_position) >> 17) & 15 = leaf THEN
         RETURN false; -- it is the one being written
     END IF;
     SELECT * INTO STRICT saved FROM tandem.checkpoint ORDER BY save DESC LIMIT 1;
-    EXECUTE format('SELECT max(position) FROM tandem.%I', name) INTO greatest;
-    IF greatest IS NULL THEN
-        RETURN false; -- nothing visible: empty, or rolled-back rows alone
+    EXECUTE format('SELECT position FROM tandem.%I ORDER BY position DESC LIMIT 1', name) INTO highest;
+    IF highest IS NULL THEN
+        RETURN false;
     END IF;
-    seen := CASE WHEN greatest <= saved.done THEN coalesce(saved.cur, saved.prev) ELSE saved.prev END;
+    seen := CASE WHEN highest <= saved.done THEN coalesce(saved.cur, saved.prev) ELSE saved.prev END;
     EXECUTE format(
         'SELECT EXISTS (SELECT FROM tandem.%1$I WHERE tx >= $1)
              OR EXISTS (SELECT FROM tandem.%1$I WHERE tx = ANY ($2))', name)
         INTO unread
         USING pg_snapshot_xmax(seen), ARRAY(SELECT pg_snapshot_xip(seen));
-    IF unread THEN
+    RETURN NOT unread;
+END
+$$;
+
+-- Gives a leaf's space back if it is done. The lock comes first: under it no
+-- transaction with rows here is in progress, so what leaf_is_done finds is all
+-- there is. True if it truncated. After 10 ms it gives up on the lock (55P03):
+-- a writer or a dump holds the leaf.
+CREATE FUNCTION tandem.reclaim_leaf(leaf integer) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '10ms' AS $$
+DECLARE
+    name text := 'log_' || lpad(leaf::text, 2, '0');
+BEGIN
+    EXECUTE format('LOCK TABLE ONLY tandem.%I IN ACCESS EXCLUSIVE MODE', name);
+    IF NOT tandem.leaf_is_done(leaf) THEN
         RETURN false;
     END IF;
     EXECUTE format('TRUNCATE ONLY tandem.%I', name);
@@ -147,8 +168,9 @@ SELECT tandem.refuse_unpublished();
 TRUNCATE tandem.log;
 DROP FUNCTION tandem.refuse_unpublished();
 DROP FUNCTION tandem.reclaim_leaf(integer);
+DROP FUNCTION tandem.leaf_is_done(integer);
 DROP FUNCTION tandem.compact_checkpoint(uuid, bigint);
-DROP FUNCTION tandem.save_checkpoint(uuid, bigint, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint, integer, oid);
+DROP FUNCTION tandem.save_checkpoint(uuid, bigint, pg_snapshot, bigint, pg_snapshot, bigint, bigint, bigint, integer, oid);
 DROP TABLE tandem.lease;
 DROP TABLE tandem.checkpoint;
 UPDATE tandem.settings SET schema_version = 2;
