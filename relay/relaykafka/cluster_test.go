@@ -61,10 +61,12 @@ func fetch(t testing.TB, brokers []string, topic string, partition int32, n int)
 	}))
 	require.NoError(t, err)
 	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
 	var rs []record
 	for len(rs) < n {
-		fetches := client.PollFetches(t.Context())
-		require.NoError(t, fetches.Err())
+		fetches := client.PollFetches(ctx)
+		require.NoError(t, fetches.Err(), "%d records of %d so far: %v", len(rs), n, rs)
 		fetches.EachRecord(func(r *kgo.Record) {
 			var hs []header
 			for _, h := range r.Headers {
