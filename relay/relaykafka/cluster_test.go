@@ -1,6 +1,7 @@
 package relaykafka
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -100,7 +101,7 @@ type listener struct {
 	net.Listener
 	mu    sync.Mutex
 	conns []*lossyConn
-	lose  atomic.Bool // cut the connection instead of sending the next answer
+	lose  atomic.Bool // cut the connection instead of sending the next answer about orders
 }
 
 type lossyConn struct {
@@ -121,7 +122,7 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (c *lossyConn) Write(b []byte) (int, error) {
-	if c.listener.lose.CompareAndSwap(true, false) {
+	if bytes.Contains(b, []byte("orders")) && c.listener.lose.CompareAndSwap(true, false) {
 		c.Conn.Close()
 		return 0, net.ErrClosed
 	}
