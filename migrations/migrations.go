@@ -18,6 +18,9 @@ import (
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
+// logVersion is the file whose Down drops the log.
+const logVersion = 2
+
 // Migrator migrates one schema of one database.
 type Migrator struct {
 	schema string
@@ -69,7 +72,20 @@ func (m *Migrator) Up(ctx context.Context) ([]Step, error) {
 // DownTo takes migrations back, newest first, until version is the newest left;
 // 0 takes all of them back. Events that were not published stop it. The schema
 // itself, goose's version table in it and the roles stay.
+//
+// What is unpublished is looked for before anything is taken back (TD002), and
+// again by the files that drop the log, for what writers add meanwhile. The
+// consumers' memory of what they have processed goes with the inbox.
 func (m *Migrator) DownTo(ctx context.Context, version int64) ([]Step, error) {
+	applied, err := m.appliedVersions(ctx)
+	if err != nil || len(applied) == 0 {
+		return nil, err // nothing there to take back
+	}
+	if _, ok := applied[logVersion]; ok && version < logVersion {
+		if err := m.refuseUnpublished(ctx); err != nil {
+			return nil, explain(err)
+		}
+	}
 	p, err := m.provider()
 	if err != nil {
 		return nil, err
@@ -100,7 +116,8 @@ func (m *Migrator) Status(ctx context.Context) ([]Step, error) {
 // goose's own status would create it, and a status should need no such right.
 func (m *Migrator) appliedVersions(ctx context.Context) (map[int64]time.Time, error) {
 	rows, err := m.db.QueryContext(ctx, schema.Rewrite(
-		`SELECT version_id, max(tstamp) FROM tandem.goose_db_version WHERE is_applied GROUP BY 1`, m.schema))
+		// goose stores the session's local time without saying which.
+		`SELECT version_id, max(tstamp)::timestamptz FROM tandem.goose_db_version WHERE is_applied GROUP BY 1`, m.schema))
 	if missing(err) {
 		return nil, nil
 	} else if err != nil {
@@ -119,8 +136,19 @@ func (m *Migrator) appliedVersions(ctx context.Context) (map[int64]time.Time, er
 	return out, rows.Err()
 }
 
+// refuseUnpublished is for a whole schema alone: without the relay's file the
+// question has no answer, and the log's own Down asks a stricter one.
+func (m *Migrator) refuseUnpublished(ctx context.Context) error {
+	_, err := m.db.ExecContext(ctx, schema.Rewrite(`SELECT tandem.refuse_unpublished()`, m.schema))
+	if code(err) == "42883" { // undefined_function
+		return nil
+	}
+	return err
+}
+
 func (m *Migrator) provider() (*goose.Provider, error) {
-	locker, err := lock.NewPostgresSessionLocker()
+	// Another run's turn takes well under a second; look that often, for five minutes.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +157,7 @@ func (m *Migrator) provider() (*goose.Provider, error) {
 		return nil, err
 	}
 	return goose.NewProvider("", m.db, m.source,
-		goose.WithStore(store), goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+		goose.WithStore(versionTable{store}), goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
 }
 
 // createSchema does not ask for the right to create what is there already.
@@ -140,7 +168,7 @@ func (m *Migrator) createSchema(ctx context.Context) error {
 	if err != nil || exists {
 		return err
 	}
-	_, err = m.db.ExecContext(ctx, schema.Rewrite(`CREATE SCHEMA IF NOT EXISTS tandem`, m.schema))
+	_, err = m.db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{m.schema}.Sanitize())
 	if code(err) == "23505" || code(err) == "42P06" { // unique_violation, duplicate_schema
 		return nil
 	}

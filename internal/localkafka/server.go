@@ -65,7 +65,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; install Java %d or newer and Maven "+
-			"(Debian and Ubuntu: apt-get install openjdk-17-jre-headless maven), or start Kafka yourself and give its address",
+			"(Debian and Ubuntu: apt-get install default-jre-headless maven), or start Kafka yourself and give its address",
 			ErrUnavailable, err, oldestJava)
 	}
 	if s.port, err = localproc.FreePort(); err != nil {

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-outbox/tandem/internal/localpg"
+	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
 // parentVariable makes this test binary the parent that is killed.
@@ -41,6 +42,9 @@ func start(t *testing.T, o localpg.Options) *localpg.Server {
 	t.Helper()
 	began := time.Now()
 	s, err := localpg.Start(t.Context(), o)
+	if errors.Is(err, localpg.ErrUnavailable) {
+		testservers.Missing(t, "PostgreSQL", err)
+	}
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop()) })
 	t.Logf("PostgreSQL %d answered after %s", s.Version(), time.Since(began).Round(time.Millisecond))
@@ -62,7 +66,7 @@ func query(t *testing.T, conn *pgx.Conn, sql string) (answer string) {
 }
 
 func TestServerIsDurablePrivateAndDisappears(t *testing.T) {
-	parent, err := os.MkdirTemp("", "localpg-test-")
+	parent, err := os.MkdirTemp("", "localpg-test-") //nolint:usetesting // t.TempDir is closed to the user that a root's server runs as
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(parent, 0o755))
 	t.Cleanup(func() { _ = os.RemoveAll(parent) })

@@ -24,7 +24,7 @@ func Kafka(t testing.TB) []string {
 	t.Helper()
 	server, err := kafkaServer.get(context.Background())
 	if err != nil {
-		missing(t, kafkaServer.name, err)
+		Missing(t, kafkaServer.name, err)
 	}
 	return strings.Split(server.address, ",")
 }

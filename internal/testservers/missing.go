@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// missing ends a test that has no server. This is the only place that decides
+// Missing ends a test that has no server. This is the only place that decides
 // between skipping and failing.
-func missing(t testing.TB, name string, err error) {
+func Missing(t testing.TB, name string, err error) {
 	t.Helper()
 	if UnderCI() {
 		t.Fatal(unavailable(name, err))

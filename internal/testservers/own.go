@@ -19,7 +19,7 @@ func OwnPostgres(t testing.TB, settings ...map[string]string) *localpg.Server {
 	}
 	s, err := localpg.Start(t.Context(), o)
 	if errors.Is(err, localpg.ErrUnavailable) {
-		missing(t, "PostgreSQL of its own", err)
+		Missing(t, "PostgreSQL of its own", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func OwnKafka(t testing.TB, properties ...map[string]string) *localkafka.Server 
 	}
 	s, err := localkafka.Start(t.Context(), o)
 	if errors.Is(err, localkafka.ErrUnavailable) {
-		missing(t, "Kafka of its own", err)
+		Missing(t, "Kafka of its own", err)
 	}
 	if err != nil {
 		t.Fatal(err)

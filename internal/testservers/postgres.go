@@ -38,7 +38,7 @@ func postgresURL(t testing.TB) *url.URL {
 	t.Helper()
 	server, err := postgresServer.get(context.Background())
 	if err != nil {
-		missing(t, postgresServer.name, err)
+		Missing(t, postgresServer.name, err)
 	}
 	u, err := url.Parse(server.address)
 	if err != nil || u.Scheme == "" {

@@ -47,6 +47,18 @@ $$;
 UPDATE tandem.settings SET schema_version = 2;
 
 -- +goose Down
+-- 00003 has emptied the log of what was published; a writer may have added since.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    LOCK TABLE tandem.log IN ACCESS EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM tandem.log) THEN
+        RAISE EXCEPTION 'the log still holds events that were not published'
+            USING ERRCODE = 'TD002', HINT = 'migrate up and run the relay with --until-empty, or TRUNCATE tandem.log to drop them';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
 DROP TABLE tandem.log;
 DROP SEQUENCE tandem.log_position;
 UPDATE tandem.settings SET schema_version = 1;

@@ -55,7 +55,7 @@ RETURNS TABLE (anchor_tx xid8, anchor_position bigint)
 LANGUAGE plpgsql SET synchronous_commit = on AS $$
 #variable_conflict use_variable
 BEGIN
-    anchor_position := (SELECT last_value FROM tandem.log_position);
+    anchor_position := (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tandem.log_position);
     PERFORM FROM tandem.lease l
         WHERE l.owner = save_checkpoint.owner AND l.epoch = save_checkpoint.epoch FOR SHARE;
     IF NOT FOUND THEN
@@ -141,17 +141,16 @@ END
 $$;
 -- +goose StatementEnd
 
-UPDATE tandem.settings SET schema_version = 3;
-
--- +goose Down
--- Unpublished events would go with the log; say so instead of dropping them.
+-- Stops a Down that would drop events which were not published (TD002). An
+-- empty checkpoint, as a dump may contain one, proves nothing published.
 -- +goose StatementBegin
-DO $$
+CREATE FUNCTION tandem.refuse_unpublished() RETURNS void
+LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
-        SELECT FROM tandem.log, (SELECT * FROM tandem.checkpoint ORDER BY save DESC LIMIT 1) c
-        WHERE NOT pg_visible_in_snapshot(tx, c.prev)
-          AND NOT coalesce(pg_visible_in_snapshot(tx, c.cur) AND position <= c.done, false)
+        SELECT FROM tandem.log l LEFT JOIN (SELECT * FROM tandem.checkpoint ORDER BY save DESC LIMIT 1) c ON true
+        WHERE NOT coalesce(pg_visible_in_snapshot(l.tx, c.prev), false)
+          AND NOT coalesce(pg_visible_in_snapshot(l.tx, c.cur) AND l.position <= c.done, false)
     ) THEN
         RAISE EXCEPTION 'the log still holds events that were not published'
             USING ERRCODE = 'TD002', HINT = 'run the relay with --until-empty first, or TRUNCATE tandem.log to drop them';
@@ -159,6 +158,15 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+
+UPDATE tandem.settings SET schema_version = 3;
+
+-- +goose Down
+-- From here on everything in the log is unpublished: 00002 looks for that.
+LOCK TABLE tandem.log IN ACCESS EXCLUSIVE MODE;
+SELECT tandem.refuse_unpublished();
+TRUNCATE tandem.log;
+DROP FUNCTION tandem.refuse_unpublished();
 DROP FUNCTION tandem.reclaim_leaf(integer);
 DROP FUNCTION tandem.leaf_is_done(integer);
 DROP FUNCTION tandem.compact_checkpoint(uuid, bigint);

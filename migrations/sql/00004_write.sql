@@ -93,7 +93,7 @@ $$;
 
 -- Serialises the writers of these keys until the transaction ends. Always in
 -- the order of the locks themselves, so that two callers with the same keys in
--- another order cannot deadlock. Advisory locks are per database; the hash is
+-- another order cannot deadlock. An empty key is no key. Advisory locks are per database; the hash is
 -- seeded so that it does not meet an application's own.
 -- +goose StatementBegin
 CREATE FUNCTION tandem.lock_key(VARIADIC keys text[]) RETURNS void
@@ -103,7 +103,7 @@ DECLARE
 BEGIN
     FOR lock IN
         SELECT DISTINCT hashtextextended(key, 8459164732146) AS hash FROM unnest(keys) AS key
-        WHERE key IS NOT NULL ORDER BY hash
+        WHERE key <> '' ORDER BY hash
     LOOP
         PERFORM pg_advisory_xact_lock(lock);
     END LOOP;

@@ -63,15 +63,14 @@ func start(signals <-chan os.Signal, stderr io.Writer) (available testservers.Av
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	began := time.Now()
-	done := make(chan error)
-	go func() {
-		var err error
-		available, err = testservers.StartAll(ctx)
-		done <- err
-	}()
 	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		available, err = testservers.StartAll(ctx)
+	}()
 	select {
-	case err = <-done:
+	case <-done:
 	case sig := <-signals:
 		cancel(fmt.Errorf("interrupted by signal: %s", sig))
 		<-done

@@ -1,0 +1,43 @@
+# make demo   watch it work                        (needs Go alone)
+# make test   prove it on real servers             (see internal/testservers for where they come from)
+# make bench  measure it
+# make lint   what .ci/run does before the tests
+
+SHELL   := /bin/bash
+GO      ?= go
+# One test package at a time would leave cores idle; more than two would have
+# the packages' benchmarks and time limits fight for the same two servers.
+JOBS    ?= 2
+TIMEOUT ?= 20m
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+
+.PHONY: help build demo test bench lint fmt clean bin/with-servers
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tandem ./cmd/tandem-demo
+
+demo: build
+	bin/tandem-demo
+
+# A binary, not "go run": signals reach it directly, and its exit code ours.
+bin/with-servers:
+	$(GO) build -o $@ ./internal/testservers/with-servers
+
+test: bin/with-servers
+	bin/with-servers -- $(GO) test -race -p $(JOBS) -timeout $(TIMEOUT) ./...
+
+bench: bin/with-servers
+	bin/with-servers -- $(GO) test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 60m ./integration/...
+
+lint:
+	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...
+
+fmt:
+	$(GO) tool -modfile=.ci/tools.mod golangci-lint fmt ./...
+
+clean:
+	rm -rf bin

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// prefix of the environment's variables.
+const prefix = "TANDEM_"
+
+// foreign variables begin with our prefix and belong to the project's own tests.
+const foreign = "TANDEM_TEST_"
+
+// configure gives a command its settings and what it does. The command runs
+// once every setting has been found right.
+func configure(cmd *cobra.Command, sys system, settings []*setting, do func(context.Context) error) *cobra.Command {
+	if slices.ContainsFunc(settings, func(s *setting) bool { return !s.flagOnly }) {
+		settings = append(settings, configFile())
+	}
+	for _, s := range settings {
+		s.text = s.initial
+		flag := cmd.Flags().VarPF(s, s.name, "", s.usage)
+		if s.toggle {
+			flag.NoOptDefVal = "true"
+		}
+		if s.shown != "" {
+			flag.Usage += " (default " + s.shown + ")"
+		}
+		if s.flagOnly {
+			flag.Annotations = map[string][]string{flagOnly: nil}
+		}
+	}
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if problems := load(cmd, sys.env, settings); len(problems) > 0 {
+			return &usageError{problems}
+		}
+		err := do(cmd.Context())
+		if err == nil {
+			return nil
+		}
+		if wrong, ok := err.(*usageError); ok {
+			return wrong
+		}
+		return &failure{err}
+	}
+	return cmd
+}
+
+const flagOnly = "tandem-flag-only"
+
+// load gives every setting its value: the flag's, else the variable's, else the
+// file's, else the default.
+func load(cmd *cobra.Command, environ []string, settings []*setting) (problems []string) {
+	known := knownNames(cmd.Root())
+	env, problems := readEnvironment(environ, known)
+	file := env["config"]
+	if flag := cmd.Flags().Lookup("config"); flag != nil && flag.Changed {
+		file = flag.Value.String()
+	}
+	v, more := readFile(file, known)
+	problems = append(problems, more...)
+	inFile := v.AllKeys()
+	layer := map[string]any{}
+	for name, value := range env {
+		layer[name] = value
+	}
+	if err := v.MergeConfigMap(layer); err != nil {
+		return append(problems, oneLine(err))
+	}
+	if err := v.BindPFlags(cmd.Flags()); err != nil {
+		return append(problems, oneLine(err))
+	}
+	for _, s := range settings {
+		source := "--" + s.name
+		text := s.initial
+		_, inEnv := env[s.name]
+		switch {
+		case cmd.Flags().Changed(s.name):
+			text = s.text
+		case s.flagOnly:
+		case inEnv:
+			text, source = v.GetString(s.name), s.variable()
+		case slices.Contains(inFile, s.name):
+			text, source = fileText(v, s.name), fmt.Sprintf("%s: %s", file, s.name)
+		}
+		if problem := s.take(text, source); problem != "" {
+			problems = append(problems, problem)
+		}
+	}
+	return problems
+}
+
+// knownNames are the settings of all commands: one file, and one environment,
+// serve them all.
+func knownNames(cmd *cobra.Command) []string {
+	var all []string
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if _, only := f.Annotations[flagOnly]; !only && f.Name != "help" {
+			all = append(all, f.Name)
+		}
+	})
+	for _, c := range cmd.Commands() {
+		all = append(all, knownNames(c)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// readEnvironment returns the variables that are ours by their settings' names.
+// An empty variable counts as not set. One that is nobody's is a problem: a
+// mistyped name would be ignored in silence.
+func readEnvironment(environ, known []string) (map[string]string, []string) {
+	found := map[string]string{}
+	var problems []string
+	variables := make([]string, 0, len(known))
+	for _, name := range known {
+		variables = append(variables, variableOf(name))
+	}
+	for _, pair := range environ {
+		variable, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(variable, prefix) || strings.HasPrefix(variable, foreign) {
+			continue
+		}
+		i := slices.Index(variables, variable)
+		if i < 0 {
+			problems = append(problems, fmt.Sprintf("%s is no setting of tandem%s", variable, suggestion(variable, variables)))
+		} else if value != "" {
+			found[known[i]] = value
+		}
+	}
+	slices.Sort(problems)
+	return found, problems
+}
+
+func readFile(path string, known []string) (*viper.Viper, []string) {
+	v := viper.New()
+	v.SetConfigType("yaml")
+	if path == "" {
+		return v, nil
+	}
+	file, err := os.Open(path)
+	if err == nil {
+		defer file.Close()
+		err = v.ReadConfig(io.LimitReader(file, 1<<20))
+	}
+	if err != nil {
+		return viper.New(), []string{fmt.Sprintf("the file of --config cannot be read: %s; allowed is YAML with a key for each flag, for example \"kafka-brokers: localhost:9092\"", oneLine(err))}
+	}
+	var problems []string
+	for _, key := range v.AllKeys() {
+		if !slices.Contains(known, key) || key == "config" {
+			problems = append(problems, fmt.Sprintf("%s: %q is no setting of tandem%s", path, key, suggestion(key, known)))
+		}
+	}
+	slices.Sort(problems)
+	return v, problems
+}
+
+// fileText is a file's value as it would stand in a flag: a list of YAML's is
+// one with commas.
+func fileText(v *viper.Viper, name string) string {
+	if list, ok := v.Get(name).([]any); ok {
+		parts := make([]string, 0, len(list))
+		for _, item := range list {
+			parts = append(parts, fmt.Sprint(item))
+		}
+		return strings.Join(parts, ",")
+	}
+	return v.GetString(name)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/tandem-outbox/tandem/relay"
+	"github.com/tandem-outbox/tandem/relay/relaykafka"
+)
+
+// relayOptions are the settings of "tandem relay".
+type relayOptions struct {
+	database     *pgx.ConnConfig
+	brokers      []string
+	schema       string
+	source       string
+	lease        time.Duration
+	startTimeout time.Duration
+	drainTimeout time.Duration
+	topicTimeout time.Duration
+	untilEmpty   bool
+	httpAddr     string
+	logFormat    string
+	logLevel     slog.Level
+}
+
+func (o *relayOptions) settings() []*setting {
+	return []*setting{
+		databaseURL(&o.database),
+		kafkaBrokers(&o.brokers),
+		schemaName(&o.schema),
+		source(&o.source),
+		duration(&o.lease, "lease", "how long a relay that has vanished keeps others from taking over", 5*time.Second, 300*time.Millisecond),
+		duration(&o.startTimeout, "start-timeout", "how long to wait at the start for what cannot be reached", 30*time.Second, time.Millisecond),
+		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
+		duration(&o.topicTimeout, "topic-timeout", "how long events may wait for a topic that does not exist or is forbidden", 30*time.Second, time.Millisecond),
+		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
+		httpAddr(&o.httpAddr),
+		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
+		logLevel(&o.logLevel),
+	}
+}
+
+func newRelay(sys system) *cobra.Command {
+	var o relayOptions
+	return configure(&cobra.Command{
+		Use:   "relay",
+		Short: "Publish the log's events to Kafka",
+		Long: `Publishes the events of the log to Kafka until it is told to stop. Any number of
+relays may run on one log: one works, the others stand by and take over.
+
+At the start, what is wrong ends it with exit code 1, and what cannot be reached
+is waited for. Afterwards it outlasts restarts of PostgreSQL and Kafka by itself.
+Topics are never created: create them first.
+
+The first SIGTERM or SIGINT publishes what was read, saves and exits with 0; a
+second one exits with 1 at once, and what was not saved is published again.`,
+		Example: `  tandem relay --database-url postgres://relay:secret@localhost:5432/shop --kafka-brokers localhost:9092
+  TANDEM_LEASE=2s tandem relay --config /etc/tandem.yaml --http-addr :8080
+  tandem relay --until-empty`,
+	}, sys, o.settings(), func(ctx context.Context) error { return runRelay(ctx, sys, &o) })
+}
+
+func runRelay(ctx context.Context, sys system, o *relayOptions) error {
+	limitMemory()
+	log := o.logger(sys)
+	publisher, err := relaykafka.New(relaykafka.Config{
+		Brokers: o.brokers,
+		Source:  cmp.Or(o.source, "/tandem/"+cmp.Or(o.database.Database, o.database.User)),
+		Logger:  log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := publisher.Close(); err != nil {
+			log.Warn("the connections to Kafka did not end in time", "error", err)
+		}
+	}()
+	r, err := relay.New(relay.Config{
+		Database: o.database, Publisher: publisher, Schema: o.schema, Lease: o.lease,
+		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout,
+		UntilEmpty: o.untilEmpty, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	if o.httpAddr != "" {
+		stop, err := serveHealth(ctx, o.httpAddr, r, log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	if err := untilAborted(ctx, sys.abort, r); err != nil {
+		return err
+	}
+	if o.untilEmpty && ctx.Err() == nil {
+		printCounts(sys, r.Stats())
+	}
+	return nil
+}
+
+// untilAborted runs the relay; a second signal cuts its drain short.
+func untilAborted(ctx context.Context, abort <-chan struct{}, r *relay.Relay) error {
+	over := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-abort:
+			r.Abort()
+		case <-over:
+		}
+	}()
+	err := r.Run(ctx)
+	close(over)
+	<-watched
+	return err
+}
+
+func printCounts(sys system, s relay.Stats) {
+	fmt.Fprintf(sys.stdout, "published %d events in %d requests (%d repeated), gave %d leaves of the log back\n",
+		s.Published, s.Requests, s.Retries, s.Reclaimed)
+}
+
+func (o *relayOptions) logger(sys system) *slog.Logger {
+	options := &slog.HandlerOptions{Level: o.logLevel}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(sys.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(sys.stderr, options))
+}
+
+// memoryLimit is soft: some four times what the relay keeps in flight by
+// default, with room for the driver's and the client's buffers.
+const memoryLimit = 96 << 20
+
+// limitMemory makes the garbage collector work before memory grows past what a
+// relay needs, unless the user has said how it is to work.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" && debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}

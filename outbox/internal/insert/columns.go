@@ -1,0 +1,128 @@
+package insert
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Event has the fields of outbox.Event, which documents them. The two are
+// converted into each other, so the compiler keeps them the same.
+type Event struct {
+	ID        string
+	Topic     string
+	Key       string
+	Type      string
+	Payload   []byte
+	Tombstone bool
+	Headers   map[string]string
+	Partition *int32
+}
+
+// Columns are the events of one call, as the arrays that Statement is given: one
+// array a column, one element an event. A nil element is NULL.
+type Columns struct {
+	IDs        []uuid.UUID
+	Topics     []string
+	Partitions []*int32
+	Keys       []*string
+	Types      []*string
+	Headers    []*string // JSON objects
+	Payloads   [][]byte
+	Sizes      []int64 // bytes of key, headers and payload together
+
+	given []string          // the ids as the caller wrote them
+	seen  map[uuid.UUID]int // where a given id stands
+}
+
+// NewColumns makes room for n events.
+func NewColumns(n int) *Columns {
+	return &Columns{
+		IDs:        make([]uuid.UUID, 0, n),
+		Topics:     make([]string, 0, n),
+		Partitions: make([]*int32, 0, n),
+		Keys:       make([]*string, 0, n),
+		Types:      make([]*string, 0, n),
+		Headers:    make([]*string, 0, n),
+		Payloads:   make([][]byte, 0, n),
+		Sizes:      make([]int64, 0, n),
+		given:      make([]string, 0, n),
+		seen:       map[uuid.UUID]int{},
+	}
+}
+
+// Len is the number of events appended.
+func (c *Columns) Len() int { return len(c.IDs) }
+
+// Append checks e and adds it. The error is a *Problem, or says that no random
+// bytes were to be had for an id.
+func (c *Columns) Append(e Event) error {
+	if p := c.check(e); p != nil {
+		p.Index, p.ID, p.Topic = c.Len(), e.ID, e.Topic
+		return p
+	}
+	id, err := c.id(e.ID)
+	if err != nil {
+		return fmt.Errorf("outbox: make an id: %w", err)
+	}
+	headers, err := headersJSON(e.Headers)
+	if err != nil {
+		return fmt.Errorf("outbox: headers as JSON: %w", err)
+	}
+	c.IDs = append(c.IDs, id)
+	c.Topics = append(c.Topics, e.Topic)
+	c.Partitions = append(c.Partitions, e.Partition)
+	c.Keys = append(c.Keys, orNull(e.Key))
+	c.Types = append(c.Types, orNull(e.Type))
+	c.Headers = append(c.Headers, headers)
+	c.Payloads = append(c.Payloads, payload(e))
+	c.Sizes = append(c.Sizes, size(e))
+	c.given = append(c.given, e.ID)
+	return nil
+}
+
+// id is the event's own id, already checked, or a new one.
+func (c *Columns) id(given string) (uuid.UUID, error) {
+	if given == "" {
+		return uuid.NewV7()
+	}
+	id, err := uuid.Parse(given)
+	c.seen[id] = c.Len()
+	return id, err
+}
+
+func headersJSON(headers map[string]string) (*string, error) {
+	if len(headers) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(headers)
+	s := string(text)
+	return &s, err
+}
+
+// payload is nil, which becomes NULL, for a tombstone and for nothing else.
+func payload(e Event) []byte {
+	switch {
+	case e.Tombstone:
+		return nil
+	case e.Payload == nil:
+		return []byte{}
+	}
+	return e.Payload
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func size(e Event) int64 {
+	n := len(e.Key) + len(e.Payload)
+	for name, value := range e.Headers {
+		n += len(name) + len(value)
+	}
+	return int64(n)
+}

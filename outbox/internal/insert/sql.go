@@ -1,0 +1,76 @@
+package insert
+
+import (
+	"fmt"
+
+	"github.com/tandem-outbox/tandem/internal/schema"
+)
+
+// statement adds all events of a call, each parameter one array of [Columns].
+//
+// Positions are drawn in the order of the call: ORDER BY keeps the subquery
+// apart from the defaults, so nextval runs above it, row by row. It costs no
+// sort, because the planner knows WITH ORDINALITY to come in this order.
+//
+// The size limit is looked up here (one InitPlan) and not before, so that a
+// change of it needs neither a restart nor a second round trip. A row above it
+// ends the statement with TD001, DETAIL being the limit.
+const statement = `
+INSERT INTO tandem.log (id, topic, partition, key, type, headers, payload)
+SELECT e.id, e.topic, e.partition, e.key, e.type, e.headers::jsonb, e.payload
+FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bigint[])
+    WITH ORDINALITY AS e (id, topic, partition, key, type, headers, payload, size, place)
+WHERE CASE WHEN e.size > (SELECT max_event_bytes FROM tandem.settings)
+    THEN tandem.refuse_event('payload',
+        format('event %s for topic %L: key, headers and payload together are %s bytes, allowed are %s (tandem.settings.max_event_bytes)',
+            e.id, e.topic, e.size, (SELECT max_event_bytes FROM tandem.settings)),
+        (SELECT max_event_bytes FROM tandem.settings)::text)
+    ELSE true END
+ORDER BY e.place`
+
+const lockKey = `SELECT tandem.lock_key(VARIADIC $1::text[])`
+
+// Statements are the statements for one schema.
+type Statements struct {
+	Insert  string // its parameters are the arrays of Columns, in their order there
+	LockKey string // its parameter is the array of keys
+	schema  string
+}
+
+// In returns the statements for a schema, whose name schema.Check has passed.
+func In(name string) Statements {
+	return Statements{Insert: schema.Rewrite(statement, name), LockKey: schema.Rewrite(lockKey, name), schema: name}
+}
+
+// Result is the error of Insert as the caller gets to see it: a *Problem, or err
+// with what was being done.
+func (s Statements) Result(c *Columns, err error) error {
+	if err == nil {
+		return nil
+	}
+	if p := c.refused(err); p != nil {
+		return p
+	}
+	return s.explain(fmt.Sprintf("add %d event(s)", c.Len()), err)
+}
+
+// Locked is the error of LockKey as the caller gets to see it.
+func (s Statements) Locked(err error) error {
+	if err == nil {
+		return nil
+	}
+	return s.explain("lock keys", err)
+}
+
+// explain adds what was done and, where Postgres's text alone does not tell an
+// operator, what to do next. It keeps err for errors.Is and errors.As.
+func (s Statements) explain(doing string, err error) error {
+	next := ""
+	switch state(err) {
+	case "42P01", "3F000", "42883": // undefined_table, invalid_schema_name, undefined_function
+		next = fmt.Sprintf("; is this the right database? If so, install schema %q with: tandem migrate up", s.schema)
+	case "42501": // insufficient_privilege
+		next = "; make this login a member of the writers: GRANT tandem_writer TO …"
+	}
+	return fmt.Errorf("outbox: %s: %w%s", doing, err, next)
+}

@@ -1,0 +1,63 @@
+package outboxsql
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/tandem-outbox/tandem/internal/schema"
+	"github.com/tandem-outbox/tandem/outbox"
+	"github.com/tandem-outbox/tandem/outbox/internal/insert"
+)
+
+// Writer writes to the log of one schema, as [outbox.Writer] does.
+type Writer struct {
+	statements insert.Statements
+}
+
+// NewWriter returns a Writer for a schema other than the default, "tandem". The
+// error says what is wrong with the name; whether the schema exists shows when
+// the Writer is used.
+func NewWriter(schemaName string) (*Writer, error) {
+	if err := schema.Check(schemaName); err != nil {
+		return nil, err
+	}
+	return &Writer{insert.In(schemaName)}, nil
+}
+
+// Add is the function [Add] for this Writer's schema.
+func (w *Writer) Add(ctx context.Context, tx *sql.Tx, events ...outbox.Event) error {
+	if tx == nil {
+		return outbox.ErrNoTransaction
+	}
+	columns := insert.NewColumns(len(events))
+	for _, e := range events {
+		if err := columns.Append(insert.Event(e)); err != nil {
+			return typed(err)
+		}
+	}
+	if columns.Len() == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, w.statements.Insert, arguments(columns)...)
+	return typed(w.statements.Result(columns, err))
+}
+
+// LockKey is the function [LockKey] for this Writer's schema.
+func (w *Writer) LockKey(ctx context.Context, tx *sql.Tx, keys ...string) error {
+	if tx == nil {
+		return outbox.ErrNoTransaction
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, w.statements.LockKey, textArray(keys))
+	return w.statements.Locked(err)
+}
+
+// typed gives a refusal its public type.
+func typed(err error) error {
+	if p, ok := err.(*insert.Problem); ok {
+		return (*outbox.InvalidEventError)(p)
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// SetupError means that something about the database is wrong rather than out
+// of reach: waiting would not mend it.
+type SetupError struct {
+	Problem string
+	Remedy  string
+	Err     error // the cause, where there is one
+}
+
+func (e *SetupError) Error() string {
+	text := "relay: " + e.Problem
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	if e.Remedy != "" {
+		text += "; " + e.Remedy
+	}
+	return text
+}
+
+func (e *SetupError) Unwrap() error { return e.Err }
+
+// UnreachableError means that the database or the broker did not answer within
+// Config.StartTimeout, or that another relay kept the lease for as long.
+type UnreachableError struct {
+	What string // "database", "broker" or "lease"
+	Err  error
+}
+
+func (e *UnreachableError) Error() string { return fmt.Sprintf("relay: %s: %v", e.What, e.Err) }
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// RefusedError means that the broker will not take one event, or nothing for
+// its topic. The event and everything after it stays in the log.
+type RefusedError struct {
+	ID        string
+	Topic     string
+	Partition int
+	Key       string
+	Position  int64
+	Err       error
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("relay: event %s (topic %q, partition %d, key %q, position %d) was refused and stays in the log: %v",
+		e.ID, e.Topic, e.Partition, e.Key, e.Position, e.Err)
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+var (
+	// errLeaseLost ends a term: another relay has, or may have, the lease.
+	errLeaseLost = errors.New("the lease is lost")
+	// errAborted ends a drain that was cut short.
+	errAborted = errors.New("relay: the drain was cut short: what was acknowledged but not saved will be published again")
+)
+
+// final tells whether err must end Run: nothing gets better by trying again.
+func final(err error) bool {
+	var setup *SetupError
+	var refused *RefusedError
+	return errors.As(err, &setup) || errors.As(err, &refused) || errors.Is(err, errAborted)
+}
+
+func unreachable(err error) bool {
+	var u *UnreachableError
+	return errors.As(err, &u)
+}
+
+// sqlState returns the SQLSTATE of a Postgres error, "" for any other.
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+// explainDatabase turns a database error that waiting will not mend into a
+// SetupError. The classes: 28 authorization, 3D unknown database, 42 grants
+// and missing objects, 3F missing schema.
+func explainDatabase(err error) error {
+	state := sqlState(err)
+	switch {
+	case state == "" || final(err):
+		return err
+	case strings.HasPrefix(state, "28"):
+		return &SetupError{Problem: "the database refuses the login", Err: err, Remedy: "check user and password in the database URL, and pg_hba.conf"}
+	case state == "3D000":
+		return &SetupError{Problem: "the database does not exist", Err: err, Remedy: "check the name in the database URL"}
+	case state == "42501":
+		return &SetupError{Problem: "the login may not do what a relay does", Err: err, Remedy: "make it a member of the role tandem_relay, or call tandem.grant_roles() if that role was created after the migration"}
+	case state == "42P01" || state == "3F000" || state == "42883" || state == "42703":
+		return &SetupError{Problem: "Tandem's schema is missing or incomplete", Err: err, Remedy: "run tandem migrate up"}
+	}
+	return err
+}
+
+// mayPass tells whether a server's error at connecting may go away by itself:
+// it is starting or stopping, or out of connections. An error without a
+// SQLSTATE did not come from a server.
+func mayPass(err error) bool {
+	state := sqlState(err)
+	return state == "" || strings.HasPrefix(state, "57") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "08")
+}
+
+// passing tells whether err is the end of a context rather than a failure.
+func passing(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

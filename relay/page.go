@@ -1,0 +1,145 @@
+package relay
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// checkpoint is what is durably done; the columns of tandem.checkpoint.
+type checkpoint struct {
+	prev string // every event visible in it is done
+	low  int64  // no event of a transaction at or after xmax(prev) is at or below it
+	cur  string // where a window is under way: its other end; else ""
+	done int64  // events of the window up to this position are done
+	high int64  // no event of the window is above it
+}
+
+// item is an event on its way through a lane, with its place in its page.
+type item struct {
+	Event
+	page  *page
+	index int
+	topic *topic
+}
+
+// page is one read from the log: a whole small window, or a slice by position
+// of a frozen one. It is the unit of memory.
+type page struct {
+	items []item
+	bytes int
+	// Where the checkpoint stands while the page is under way (done is filled
+	// in from its events) and once all of it is done.
+	under, after checkpoint
+
+	// Owned by the tracker.
+	done      []bool
+	next      int // the first event that is not done
+	remaining int
+
+	arena []byte
+}
+
+// eventOverhead is what an event costs in memory beside its own bytes.
+const eventOverhead = 200
+
+// decode copies one row, in eventColumns' order and the binary format, into the
+// page. The strings of topics and types come from names, once each.
+func (p *page) decode(values [][]byte, names *interned) error {
+	if len(values[0]) != 8 || len(values[1]) != 16 || len(values[2]) != 8 {
+		return fmt.Errorf("an event's row is not in the expected format: %d, %d and %d bytes of position, id and time", len(values[0]), len(values[1]), len(values[2]))
+	}
+	e := Event{
+		Position:  int64(binary.BigEndian.Uint64(values[0])),
+		CreatedAt: time.UnixMicro(int64(binary.BigEndian.Uint64(values[2])) + postgresEpoch),
+		Partition: -1,
+		Topic:     names.get(values[4]),
+		Type:      names.get(values[6]),
+		Key:       p.keep(values[5]),
+		Headers:   p.keep(values[7]),
+		Payload:   p.keep(values[8]),
+	}
+	copy(e.ID[:], values[1])
+	if len(values[3]) == 4 {
+		e.Partition = int32(binary.BigEndian.Uint32(values[3]))
+	}
+	p.bytes += len(e.Key) + len(e.Headers) + len(e.Payload) + eventOverhead
+	p.items = append(p.items, item{Event: e})
+	return nil
+}
+
+// postgresEpoch is 2000-01-01 in Unix microseconds.
+const postgresEpoch = 946_684_800_000_000
+
+// keep copies b into the page's arena; what does not fit is allocated alone.
+func (p *page) keep(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	if len(p.arena)+len(b) > cap(p.arena) {
+		return append(make([]byte, 0, len(b)), b...)
+	}
+	start := len(p.arena)
+	p.arena = append(p.arena, b...)
+	return p.arena[start:len(p.arena):len(p.arena)]
+}
+
+// finish sorts the events by position and gives each its place.
+func (p *page) finish() {
+	slices.SortFunc(p.items, func(a, b item) int {
+		switch {
+		case a.Position < b.Position:
+			return -1
+		case a.Position > b.Position:
+			return 1
+		}
+		return 0
+	})
+	for i := range p.items {
+		p.items[i].page = p
+		p.items[i].index = i
+	}
+	p.remaining = len(p.items)
+	p.done = append(p.done[:0], make([]bool, len(p.items))...)
+	p.next = 0
+}
+
+// reset makes the page ready to be read into again.
+func (p *page) reset() {
+	clear(p.items)
+	*p = page{items: p.items[:0], done: p.done[:0], arena: p.arena[:0]}
+}
+
+// interned keeps one string for each different value.
+type interned struct{ strings map[string]string }
+
+// get allocates only for a value not seen before. The set is emptied when a
+// stream of ever new types would make it grow without end.
+func (n *interned) get(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if s, ok := n.strings[string(b)]; ok {
+		return s
+	}
+	if n.strings == nil || len(n.strings) > 10_000 {
+		n.strings = map[string]string{}
+	}
+	s := string(b)
+	n.strings[s] = s
+	return s
+}
+
+// readEvents decodes the rows of a page statement.
+func readEvents(rows pgx.Rows, p *page, names *interned) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := p.decode(rows.RawValues(), names); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

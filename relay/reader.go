@@ -1,0 +1,239 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// reader follows the log with a cursor that lives as long as its connection.
+// After a crash Postgres hands out again the transaction ids whose WAL was not
+// flushed, so a cursor kept over a reconnect could skip what they write next.
+//
+// A poll that finds less than a page is a whole window: published in order of
+// position, after which the cursor is its snapshot. A poll that finds a page or
+// more says only that there is a lot: the rows are thrown away, because the
+// first so many by transaction are not a valid cut (a transaction that began
+// first may write a key second). The window's end is frozen instead, and it is
+// read by position, page after page.
+type reader struct {
+	*term
+	conn  *pgx.Conn
+	at    checkpoint // how far is read
+	names interned
+	refs  []*item // hand's own
+	pause time.Duration
+	quiet time.Time // when the last event was seen
+}
+
+// run reads until ctx ends, or until everything is read that was visible when
+// it began if untilEmpty is set.
+func (r *reader) run(ctx context.Context, untilEmpty bool) error {
+	r.quiet = r.now()
+	for polled := false; ; {
+		p, err := r.tracker.room(ctx, r.cfg.PageBytes)
+		if err != nil {
+			return err
+		}
+		if r.at.cur != "" {
+			if err := r.readPage(ctx, p); err != nil {
+				return err
+			}
+		} else {
+			events, err := r.poll(ctx, p)
+			if err != nil {
+				return err
+			}
+			polled = true
+			if events < r.cfg.PageEvents/2 && !untilEmpty {
+				if err := r.rest(ctx, events); err != nil {
+					return err
+				}
+			}
+		}
+		if untilEmpty && polled && r.at.cur == "" {
+			return nil
+		}
+	}
+}
+
+// rest waits before the next poll: MinPoll while there are events and for a
+// moment after, then longer and longer up to MaxPoll.
+func (r *reader) rest(ctx context.Context, events int) error {
+	switch {
+	case events > 0:
+		r.quiet = r.now()
+		r.pause = r.cfg.MinPoll
+	case r.now().Sub(r.quiet) > 250*time.Millisecond:
+		r.pause = min(r.pause+r.pause/8+1, r.cfg.MaxPoll)
+	}
+	return sleep(ctx, max(r.pause, r.cfg.MinPoll))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// header is the first row of a poll.
+type header struct {
+	snapshot       string
+	insert, flush  int64
+	events, volume int
+}
+
+// poll looks at the log once and returns how many events it found.
+func (r *reader) poll(ctx context.Context, p *page) (int, error) {
+	h, err := r.look(ctx, p)
+	if err != nil {
+		return 0, fmt.Errorf("poll the log: %w", err)
+	}
+	after, err := r.afterWindow(h.snapshot)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case h.events == 0:
+		r.tracker.giveBack(p)
+		// Past an empty window too only what is durable; later is soon enough.
+		if h.flush >= h.insert {
+			r.at = after
+			r.tracker.skip(after)
+		}
+		return 0, nil
+	case h.events >= r.cfg.PageEvents || h.volume >= r.cfg.PageBytes:
+		r.tracker.giveBack(p)
+		if err := r.durable(ctx, h); err != nil {
+			return 0, err
+		}
+		return h.events, r.freeze(ctx, h.snapshot)
+	}
+	if err := r.durable(ctx, h); err != nil {
+		return 0, err
+	}
+	p.finish()
+	p.under = checkpoint{
+		prev: r.at.prev, low: r.at.low, cur: h.snapshot,
+		done: p.items[0].Position - 1, high: p.items[len(p.items)-1].Position,
+	}
+	p.after = after
+	r.at = after
+	return h.events, r.hand(p)
+}
+
+// look runs the poll statement and decodes what it brings into p.
+func (r *reader) look(ctx context.Context, p *page) (header, error) {
+	var h header
+	rows, err := r.conn.Query(ctx, r.sql.poll, r.at.prev, r.cfg.PageEvents, r.cfg.PageBytes)
+	if err != nil {
+		return h, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		values := rows.RawValues()
+		if values[0] != nil {
+			if err := p.decode(values, &r.names); err != nil {
+				return h, err
+			}
+			continue
+		}
+		h.snapshot = string(values[4])
+		if h.insert, err = strconv.ParseInt(string(values[5]), 10, 64); err != nil {
+			return h, err
+		}
+		if h.flush, err = strconv.ParseInt(string(values[6]), 10, 64); err != nil {
+			return h, err
+		}
+	}
+	h.events = len(p.items)
+	h.volume = p.bytes - h.events*eventOverhead
+	return h, rows.Err()
+}
+
+// afterWindow is the checkpoint once every event visible in snapshot is done.
+func (r *reader) afterWindow(snapshot string) (checkpoint, error) {
+	xmax, err := snapshotXmax(snapshot)
+	if err != nil {
+		return checkpoint{}, err
+	}
+	return checkpoint{prev: snapshot, low: max(r.at.low, r.anchorBelow(xmax))}, nil
+}
+
+// freeze makes the events between the cursor and snapshot a window to be read
+// by position. The bounds only save reading; what belongs to the window is what
+// the two snapshots say.
+func (r *reader) freeze(ctx context.Context, snapshot string) error {
+	cur := r.at
+	cur.cur = snapshot
+	if err := r.conn.QueryRow(ctx, r.sql.freeze, r.at.prev, snapshot, r.at.low).Scan(&cur.done, &cur.high); err != nil {
+		return fmt.Errorf("bound the window: %w", err)
+	}
+	r.at = cur
+	return nil
+}
+
+// readPage reads the next page of the frozen window.
+func (r *reader) readPage(ctx context.Context, p *page) error {
+	rows, err := r.conn.Query(ctx, r.sql.page, r.at.prev, r.at.cur, r.at.done, r.at.high, r.cfg.PageEvents, r.cfg.PageBytes)
+	if err == nil {
+		err = readEvents(rows, p, &r.names)
+	}
+	if err != nil {
+		return fmt.Errorf("read a page of the log: %w", err)
+	}
+	events := len(p.items)
+	volume := p.bytes - events*eventOverhead
+	p.finish()
+	p.under = r.at
+	if events < r.cfg.PageEvents && volume < r.cfg.PageBytes {
+		if p.after, err = r.afterWindow(r.at.cur); err != nil {
+			return err
+		}
+	} else {
+		p.after = r.at
+		p.after.done = p.items[events-1].Position
+	}
+	r.at = p.after
+	return r.hand(p)
+}
+
+// hand gives a page to the tracker, then its events to the lanes.
+func (r *reader) hand(p *page) error {
+	r.stats.read.Add(int64(len(p.items)))
+	r.refs = r.refs[:0]
+	for i := range p.items {
+		r.refs = append(r.refs, &p.items[i])
+	}
+	r.tracker.push(p)
+	return r.dispatch(r.refs)
+}
+
+// durable waits until everything the poll saw is on disk. A transaction with
+// synchronous_commit=off is visible before that, and a crash would take it back
+// after it was published. On an idle server nothing flushes what is left over,
+// so after a while the keeper is asked to commit something.
+func (r *reader) durable(ctx context.Context, h header) error {
+	asked := r.now()
+	for flushed := h.flush; flushed < h.insert; {
+		if now := r.now(); now.Sub(asked) > 20*time.Millisecond {
+			r.commitNow()
+			asked = now
+		}
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return err
+		}
+		if err := r.conn.QueryRow(ctx, sqlFlushed).Scan(&flushed); err != nil {
+			return fmt.Errorf("wait for the log to be durable: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Relay publishes the events of one log. Make one with New; it runs once.
+type Relay struct {
+	cfg   Config
+	sql   statements
+	log   *slog.Logger
+	owner uuid.UUID
+	now   func() time.Time
+	stats counters
+	state atomic.Int32 // a State
+
+	aborted context.Context
+	abort   context.CancelFunc
+}
+
+type counters struct{ read, published, requests, retries, reclaimed atomic.Int64 }
+
+// Stats counts what a Relay has done since New.
+type Stats struct {
+	Read      int64 // events read from the log, again after a lost connection
+	Published int64 // events acknowledged by the broker
+	Requests  int64 // sent to the broker
+	Retries   int64 // requests that were sent again
+	Reclaimed int64 // leaves of the log given back
+}
+
+// New checks the configuration; its error joins everything that is wrong with it.
+func New(cfg Config) (*Relay, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	owner, err := uuid.NewRandom()
+	if err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	r := &Relay{cfg: cfg, sql: statementsFor(cfg.Schema), log: cfg.Logger, owner: owner, now: time.Now}
+	r.aborted, r.abort = context.WithCancel(context.Background())
+	return r, nil
+}
+
+// Run is New and Relay.Run in one.
+func Run(ctx context.Context, cfg Config) error {
+	r, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	return r.Run(ctx)
+}
+
+// Stats may be called at any time.
+func (r *Relay) Stats() Stats {
+	return Stats{
+		Read: r.stats.read.Load(), Published: r.stats.published.Load(), Requests: r.stats.requests.Load(),
+		Retries: r.stats.retries.Load(), Reclaimed: r.stats.reclaimed.Load(),
+	}
+}
+
+// Abort cuts short the drain that follows the end of Run's context: Run returns
+// an error at once, and what was acknowledged but not saved is published again.
+func (r *Relay) Abort() { r.abort() }
+
+// Run stands by until it acquires the lease, relays, and stands by again when
+// it has lost it. Any number may run on one log; one works.
+//
+// When ctx ends it publishes what it has read, saves, gives the lease up and
+// returns nil. Before the first event it returns an error if something is wrong
+// (a SetupError) or stays out of reach (an UnreachableError); afterwards it
+// outlasts restarts of database and broker by itself. A RefusedError ends it at
+// any time.
+func (r *Relay) Run(ctx context.Context) error {
+	defer r.abort()
+	defer r.become(Stopped)
+	conn, s, err := r.start(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() {
+		if conn != nil {
+			closeConn(conn)
+		}
+	}()
+	trouble := newTrouble(r.log, r.now)
+	var pause backoff
+	for ctx.Err() == nil {
+		var err error
+		if conn == nil {
+			// Whatever is wrong now was right at the start, and may be again.
+			conn, s, err = r.connect(ctx)
+		} else {
+			err = explainDatabase(r.lead(ctx, conn, s))
+			if err == nil || final(err) || r.aborted.Err() != nil || (r.cfg.UntilEmpty && unreachable(err)) {
+				return err
+			}
+			closeConn(conn)
+			conn = nil
+			r.become(Interrupted)
+		}
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, errLeaseLost) {
+			r.log.Warn("lost the lease; standing by")
+			continue
+		}
+		trouble.failed("relaying is interrupted and will be resumed", err)
+		if sleep(ctx, pause.next()) != nil {
+			break
+		}
+	}
+	return nil
+}
+
+// start checks everything that can be checked before the first event.
+func (r *Relay) start(ctx context.Context) (*pgx.Conn, server, error) {
+	var conn *pgx.Conn
+	var s server
+	err := r.patiently(ctx, "database", func(ctx context.Context) (err error) {
+		conn, s, err = r.connect(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, s, err
+	}
+	if err := r.checkSchema(ctx, conn); err != nil {
+		closeConn(conn)
+		return nil, s, err
+	}
+	if c, ok := r.cfg.Publisher.(interface{ Check(context.Context) error }); ok {
+		if err := r.patiently(ctx, "broker", c.Check); err != nil {
+			closeConn(conn)
+			return nil, s, err
+		}
+	}
+	return conn, s, nil
+}
+
+// patiently repeats try until it succeeds, is told that something is wrong, or
+// StartTimeout is over.
+func (r *Relay) patiently(ctx context.Context, what string, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.cfg.StartTimeout, fmt.Errorf("no answer within %v", r.cfg.StartTimeout))
+	defer cancel()
+	trouble := newTrouble(r.log, r.now)
+	var pause backoff
+	for {
+		err := try(ctx)
+		if err == nil {
+			trouble.over(what + " answers")
+			return nil
+		}
+		var setup *SetupError
+		var judged interface{ Temporary() bool }
+		switch {
+		case errors.As(err, &setup):
+			return err
+		case what == "database" && !mayPass(err):
+			return &SetupError{Problem: "the database refuses the connection", Err: err, Remedy: "check the database URL"}
+		case what == "broker" && errors.As(err, &judged) && !judged.Temporary():
+			return &SetupError{Problem: "the brokers cannot be used", Err: err}
+		}
+		var lasting interface{ Temporary() bool }
+		if errors.As(err, &lasting) && !lasting.Temporary() && what == "broker" {
+			return &SetupError{Problem: "the broker", Err: err}
+		}
+		if ctx.Err() == nil {
+			trouble.failed("cannot reach the "+what+" yet", err)
+		}
+		if sleep(ctx, pause.next()) != nil {
+			return &UnreachableError{What: what, Err: fmt.Errorf("%w: %w", context.Cause(ctx), err)}
+		}
+	}
+}
+
+// lead waits for the lease and relays for one term.
+func (r *Relay) lead(ctx context.Context, conn *pgx.Conn, s server) error {
+	waiting := r.now()
+	for standby := false; ; standby = true {
+		l, err := r.acquire(ctx, conn)
+		if err != nil {
+			return explainDatabase(fmt.Errorf("acquire the lease: %w", err))
+		}
+		if l != nil {
+			r.become(Relaying)
+			return r.term(ctx, conn, s, l)
+		}
+		r.become(Standby)
+		if !standby {
+			r.log.Info("standing by: another relay holds the lease")
+		}
+		if r.cfg.UntilEmpty && r.now().Sub(waiting) > r.cfg.StartTimeout {
+			return &UnreachableError{What: "lease", Err: fmt.Errorf("another relay has held it for %v; it is doing the work, or stop it first", r.cfg.StartTimeout)}
+		}
+		// Often enough for a clean hand-over within half a second.
+		if sleep(ctx, min(250*time.Millisecond, r.cfg.Lease/4)) != nil {
+			return nil
+		}
+	}
+}

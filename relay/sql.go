@@ -1,0 +1,107 @@
+package relay
+
+// The statements of the relay, written for the default schema and rewritten
+// once for another. All run in READ COMMITTED, each in a transaction of its own.
+
+// sqlSession is what every connection of the relay runs first. A role may have
+// other defaults; leaves that were analysed while empty, or a custom plan, turn
+// a poll of 2 ms into one of 300 to 800.
+const sqlSession = `SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on;
+SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
+SET max_parallel_workers_per_gather = 0; SET idle_in_transaction_session_timeout = '2s'; SET TimeZone = 'UTC'`
+
+// sqlServer is what must be known of a server before its log is believed. The
+// timeline is that of the WAL being written; pg_control_checkpoint() lags.
+const sqlServer = `SELECT pg_is_in_recovery(), system_identifier,
+	CASE WHEN pg_is_in_recovery() THEN 0 ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer END,
+	(SELECT oid FROM pg_database WHERE datname = current_database())::bigint
+FROM pg_control_system()`
+
+const sqlVersion = `SELECT schema_version FROM tandem.settings`
+
+const sqlSequenceCache = `SELECT seqcache FROM pg_sequence WHERE seqrelid = 'tandem.log_position'::regclass`
+
+// sqlCheckpoint reads the newest save, with what the restore gate compares: a
+// row of a transaction that this server has not begun yet came from elsewhere.
+const sqlCheckpoint = `SELECT prev::text, low, coalesce(cur::text, ''), done, high, system, timeline, database::bigint,
+	pg_snapshot_xmax(pg_current_snapshot()) < pg_snapshot_xmax(coalesce(cur, prev)),
+	EXISTS (SELECT FROM tandem.log WHERE tx >= pg_snapshot_xmax(pg_current_snapshot()))
+FROM tandem.checkpoint ORDER BY save DESC LIMIT 1`
+
+// eventColumns is what the decoder in page.go expects, in this order.
+const eventColumns = `position, id, created_at, partition, topic, key, type, headers, payload`
+
+// rowSize is an event's share of a byte limit; it detoasts nothing.
+const rowSize = `(coalesce(octet_length(payload), 0) + coalesce(octet_length(headers), 0) + coalesce(octet_length(key), 0))`
+
+const logColumns = `position, id, created_at, partition, topic, key, type, headers::text AS headers, payload`
+
+// sqlPoll: $1 the previous snapshot, $2 a limit in rows, $3 one in bytes.
+//
+// One statement, so that the first row (without a position; it brings the
+// snapshot and the insert and flush positions of the WAL in the columns of an
+// event) and the events share a snapshot. Unread
+// is what is visible now and was not in $1: transactions that began later, and
+// those that were in progress then and have ended since. ORDER BY tx is for the
+// planner alone: it makes it walk log_tx (0.2 ms), where ORDER BY position
+// would walk every leaf from its beginning (200–600 ms).
+const sqlPoll = `SELECT NULL::bigint AS position, NULL::uuid AS id, NULL::timestamptz AS created_at, NULL::integer AS partition,
+	pg_current_snapshot()::text AS topic, (pg_current_wal_insert_lsn() - '0/0')::text AS key,
+	(pg_current_wal_flush_lsn() - '0/0')::text AS type, NULL::text AS headers, NULL::bytea AS payload
+UNION ALL
+(SELECT ` + eventColumns + ` FROM (
+	SELECT *, sum(` + rowSize + `) OVER (ORDER BY tx ROWS UNBOUNDED PRECEDING) - ` + rowSize + ` AS before FROM (
+		SELECT tx, ` + logColumns + ` FROM tandem.log
+		WHERE tx >= pg_snapshot_xmax($1::pg_snapshot) ORDER BY tx LIMIT $2) AS later) AS later
+	WHERE before < $3)
+UNION ALL
+(SELECT ` + eventColumns + ` FROM (
+	SELECT *, sum(` + rowSize + `) OVER (ORDER BY tx ROWS UNBOUNDED PRECEDING) - ` + rowSize + ` AS before FROM (
+		SELECT tx, ` + logColumns + ` FROM tandem.log
+		WHERE tx = ANY (ARRAY(SELECT x FROM pg_snapshot_xip($1::pg_snapshot) AS x WHERE pg_visible_in_snapshot(x, pg_current_snapshot())))
+		ORDER BY tx LIMIT $2) AS ended) AS ended
+	WHERE before < $3)`
+
+// sqlFreeze: $1 prev, $2 cur, $3 low. The bounds by position of the window
+// between two snapshots: every event in it lies above the first result and not
+// above the second, which is read after cur was taken.
+const sqlFreeze = `SELECT least($3::bigint, (
+		SELECT min(position) - 1 FROM tandem.log
+		WHERE tx = ANY (ARRAY(SELECT x FROM pg_snapshot_xip($1::pg_snapshot) AS x WHERE pg_visible_in_snapshot(x, $2::pg_snapshot))))),
+	(SELECT last_value FROM tandem.log_position)`
+
+// sqlPage: $1 prev, $2 cur, $3 and $4 the bounds by position, $5 a limit in
+// rows, $6 one in bytes. The plan is a merge of the leaves' position indexes.
+const sqlPage = `SELECT ` + eventColumns + ` FROM (
+	SELECT *, sum(` + rowSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + rowSize + ` AS before FROM (
+		SELECT ` + logColumns + ` FROM tandem.log
+		WHERE position > $3 AND position <= $4
+			AND NOT pg_visible_in_snapshot(tx, $1::pg_snapshot) AND pg_visible_in_snapshot(tx, $2::pg_snapshot)
+		ORDER BY position LIMIT $5) AS page) AS page
+	WHERE before < $6`
+
+const sqlFlushed = `SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint`
+
+const sqlLastPosition = `SELECT last_value FROM tandem.log_position`
+
+// sqlAcquire takes a lease that has run out, was given up, or is still one's
+// own from before a lost connection. The epoch is the fence's first half, the
+// random owner the second: a crash may take back an epoch, never an owner.
+const sqlAcquire = `UPDATE tandem.lease SET epoch = epoch + 1, owner = $1, holder = $2, acquired_at = clock_timestamp(),
+	expires_at = clock_timestamp() + $3::bigint * interval '1 microsecond'
+WHERE expires_at <= clock_timestamp() OR owner = $1 RETURNING epoch`
+
+const sqlRenew = `UPDATE tandem.lease SET expires_at = clock_timestamp() + $3::bigint * interval '1 microsecond'
+WHERE owner = $1 AND epoch = $2`
+
+const sqlRelease = `UPDATE tandem.lease SET expires_at = '-infinity' WHERE owner = $1 AND epoch = $2`
+
+const sqlSave = `SELECT anchor_tx::text, anchor_position FROM tandem.save_checkpoint($1, $2, $3::text::pg_snapshot, $4, nullif($5, '')::pg_snapshot, $6, $7, $8, $9, $10::bigint::oid)`
+
+const sqlCompact = `SELECT tandem.compact_checkpoint($1, $2)`
+
+const sqlDoneLeaves = `SELECT leaf::integer FROM generate_series(0, 15) AS leaf WHERE tandem.leaf_is_done(leaf)`
+
+const sqlReclaim = `SELECT tandem.reclaim_leaf($1)`
+
+const sqlMaintainInbox = `SELECT made FROM tandem.maintain_inbox()`

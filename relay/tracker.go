@@ -1,0 +1,162 @@
+package relay
+
+import (
+	"context"
+	"sync"
+)
+
+// tracker knows which events are under way, how many bytes they take, and how
+// far everything is done without a gap: that, and nothing beyond it, may be
+// saved. Lanes acknowledge in any order; the checkpoint follows the prefix.
+type tracker struct {
+	limit int // bytes in flight
+
+	mu          sync.Mutex
+	pages       []*page // in the order of reading
+	at          checkpoint
+	bytes       int
+	outstanding int
+	free        []*page
+
+	dirty chan struct{} // the checkpoint has moved; one waiter
+	moved chan struct{} // events were acknowledged; one waiter
+}
+
+func newTracker(at checkpoint, limit int) *tracker {
+	return &tracker{limit: limit, at: at, dirty: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// room waits until another page of the given size may be read, and returns an
+// empty one. One page is allowed whatever its size.
+func (t *tracker) room(ctx context.Context, bytes int) (*page, error) {
+	for {
+		t.mu.Lock()
+		if t.bytes == 0 || t.bytes+bytes <= t.limit {
+			var p *page
+			if n := len(t.free); n > 0 {
+				p, t.free = t.free[n-1], t.free[:n-1]
+			}
+			t.mu.Unlock()
+			if p == nil {
+				p = &page{arena: make([]byte, 0, bytes)}
+			}
+			return p, ctx.Err()
+		}
+		t.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-t.moved:
+		}
+	}
+}
+
+// giveBack returns a page that was not pushed.
+func (t *tracker) giveBack(p *page) {
+	p.reset()
+	t.mu.Lock()
+	t.free = append(t.free, p)
+	t.mu.Unlock()
+}
+
+// push adds a page whose events are about to be dispatched.
+func (t *tracker) push(p *page) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pages = append(t.pages, p)
+	t.bytes += p.bytes
+	t.outstanding += p.remaining
+	t.advance()
+}
+
+// skip moves the checkpoint over a window without events, if nothing before it
+// is under way. It is not worth a save of its own.
+func (t *tracker) skip(after checkpoint) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.pages) == 0 {
+		t.at = after
+	}
+}
+
+// acknowledge marks events as done.
+func (t *tracker) acknowledge(items []*item) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, it := range items {
+		p := it.page
+		p.done[it.index] = true
+		p.remaining--
+		if p.remaining == 0 {
+			t.bytes -= p.bytes
+			p.bytes = 0
+		}
+	}
+	t.outstanding -= len(items)
+	t.advance()
+	notify(t.moved)
+}
+
+// advance moves the checkpoint along the contiguous prefix.
+func (t *tracker) advance() {
+	moved := false
+	for len(t.pages) > 0 {
+		p := t.pages[0]
+		before := p.next
+		for p.next < len(p.items) && p.done[p.next] {
+			p.next++
+		}
+		if p.next < len(p.items) {
+			if p.next > before {
+				t.at = p.under
+				t.at.done = p.items[p.next-1].Position
+				moved = true
+			}
+			break
+		}
+		t.at = p.after
+		moved = true
+		t.pages[0] = nil
+		t.pages = t.pages[1:]
+		if len(t.free) < 4 {
+			p.reset()
+			t.free = append(t.free, p)
+		}
+	}
+	if moved {
+		notify(t.dirty)
+	}
+}
+
+// checkpoint returns what may be saved now.
+func (t *tracker) checkpoint() checkpoint {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.at
+}
+
+// left returns how many events are under way.
+func (t *tracker) left() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.outstanding
+}
+
+// empty waits until every event is acknowledged.
+func (t *tracker) empty(ctx context.Context) error {
+	for t.left() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.moved:
+		}
+	}
+	return nil
+}
