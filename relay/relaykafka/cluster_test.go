@@ -123,7 +123,7 @@ func (l *listener) Accept() (net.Conn, error) {
 
 func (c *lossyConn) Write(b []byte) (int, error) {
 	if bytes.Contains(b, []byte("orders")) && c.listener.lose.CompareAndSwap(true, false) {
-		c.Conn.Close()
+		c.Close()
 		return 0, net.ErrClosed
 	}
 	return c.Conn.Write(b)
@@ -134,7 +134,7 @@ func (l *listener) cutAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.conns {
-		c.Conn.Close()
+		c.Close()
 	}
 	l.conns = nil
 }
