@@ -21,7 +21,9 @@ func explain(err error, database *pgx.ConnConfig) error {
 	return fmt.Errorf("database %q at %s: %w; %s", database.Database, address(database), err, next)
 }
 
-func address(database *pgx.ConnConfig) string { return fmt.Sprintf("%s:%d", database.Host, database.Port) }
+func address(database *pgx.ConnConfig) string {
+	return fmt.Sprintf("%s:%d", database.Host, database.Port)
+}
 
 // remedy decides by behaviour: the driver's type, or the SQLSTATE's class.
 func remedy(err error) string {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,7 @@ type relayOptions struct {
 	startTimeout time.Duration
 	drainTimeout time.Duration
 	topicTimeout time.Duration
+	saveEvery    time.Duration
 	untilEmpty   bool
 	httpAddr     string
 	logFormat    string
@@ -43,6 +45,7 @@ func (o *relayOptions) settings() []*setting {
 		duration(&o.startTimeout, "start-timeout", "how long to wait at the start for what cannot be reached", 30*time.Second, time.Millisecond),
 		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
 		duration(&o.topicTimeout, "topic-timeout", "how long events may wait for a topic that does not exist or is forbidden", 30*time.Second, time.Millisecond),
+		duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, 0),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
 		httpAddr(&o.httpAddr),
 		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
@@ -88,7 +91,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 	}()
 	r, err := relay.New(relay.Config{
 		Database: o.database, Publisher: publisher, Schema: o.schema, Lease: o.lease,
-		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout,
+		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
 		UntilEmpty: o.untilEmpty, Logger: log,
 	})
 	if err != nil {
@@ -101,7 +104,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 		}
 		defer stop()
 	}
-	if err := untilAborted(ctx, sys.abort, r); err != nil {
+	if err := untilAborted(ctx, sys.abort, r, log); err != nil {
 		return err
 	}
 	if o.untilEmpty && ctx.Err() == nil {
@@ -111,21 +114,25 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 }
 
 // untilAborted runs the relay; a second signal cuts its drain short.
-func untilAborted(ctx context.Context, abort <-chan struct{}, r *relay.Relay) error {
+func untilAborted(ctx context.Context, abort <-chan struct{}, r *relay.Relay, log *slog.Logger) error {
 	over := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-ctx.Done():
+			log.Info("draining; a second signal ends it at once")
+		case <-over:
+			return
+		}
 		select {
 		case <-abort:
 			r.Abort()
 		case <-over:
 		}
-	}()
-	err := r.Run(ctx)
-	close(over)
-	<-watched
-	return err
+	})
+	defer watching.Wait()
+	defer close(over)
+	return r.Run(ctx)
 }
 
 func printCounts(sys system, s relay.Stats) {

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/usage.txt")
+
+// What users read, in one file, so that a change of it is seen.
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	const golden = "testdata/usage.txt"
+	var b strings.Builder
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		r := tandem(t, nil, append(path, "--help")...)
+		require.Equal(t, exitDone, r.code)
+		b.WriteString("$ " + cmd.CommandPath() + " --help\n" + r.stdout + "\n")
+		for _, c := range cmd.Commands() {
+			walk(c)
+		}
+	}
+	walk(newRoot(system{stdout: os.Stdout, stderr: os.Stderr}))
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), b.String(), "go test ./cmd/tandem -run TestUsage -update")
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	r := tandem(t, nil, "version")
+	require.Equal(t, exitDone, r.code)
+	require.Regexp(t, `^tandem \S+ \(go1\.\S+, \w+/\w+.*\)\n$`, r.stdout)
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		r := tandem(t, nil, "completion", shell)
+		require.Equal(t, exitDone, r.code)
+		require.Contains(t, r.stdout, "tandem")
+	}
+}
