@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +18,15 @@ import (
 	"github.com/tandem-outbox/tandem/outbox"
 )
 
-func TestMain(m *testing.M) { testservers.Main(m) }
+// asProgram makes the test's binary the program itself.
+const asProgram = "TANDEM_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	testservers.Main(m)
+}
 
 // output may be written and read at the same time.
 type output struct {

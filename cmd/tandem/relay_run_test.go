@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -115,7 +115,7 @@ func TestRelaySaysThatTheHealthAddressIsTaken(t *testing.T) {
 	r.oneLineOf(t, kafka, "--http-addr")
 }
 
-// process is the built program, for what signals do.
+// process is the program in a process of its own, for what signals do.
 type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr *output
@@ -123,11 +123,8 @@ type process struct {
 
 func startProcess(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "tandem")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
-	p := &process{cmd: exec.Command(binary, args...), stdout: newOutput(), stderr: newOutput()}
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, p.stdout, p.stderr
+	p := &process{cmd: exec.Command(os.Args[0], args...), stdout: newOutput(), stderr: newOutput()}
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = append(env, asProgram+"=1"), p.stdout, p.stderr
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
 	return p
