@@ -35,8 +35,9 @@
 // An id is any text of 1 to 1,000 bytes. A text of the form 8-4-4-4-12 is that
 // UUID, in whatever case it is written; every other text is itself. What
 // Tandem's outbox sends are UUIDs of version 7, which carry the time they were
-// made, so their records can be emptied by age. One that is older than the
-// inbox remembers cannot be proved new: [ErrTooOld].
+// made, so their records are emptied by age. One that is older than the inbox
+// remembers cannot be proved new: [ErrTooOld]. The records of all other ids
+// (tandem.inbox_foreign) are kept until you delete them, by received_at.
 //
 // # Isolation levels
 //

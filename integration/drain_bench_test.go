@@ -182,29 +182,7 @@ func (d *drainBench) relay() (rate float64, peak int64) {
 	return drainEvents / elapsed.Seconds(), command.ProcessState.SysUsage().(*syscall.Rusage).Maxrss * 1024
 }
 
-// countRecords adds up what the partitions of a topic hold.
-func countRecords(t testing.TB, brokers []string, topic string) int {
-	t.Helper()
-	client := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 20 * time.Second}
-	transport := &kafka.Transport{}
-	client.Transport = transport
-	defer transport.CloseIdleConnections()
-	var requests []kafka.OffsetRequest
-	for n := range drainPartitions {
-		requests = append(requests, kafka.LastOffsetOf(n))
-	}
-	answer, err := client.ListOffsets(t.Context(), &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: requests}})
-	require.NoError(t, err)
-	sum := 0
-	for _, p := range answer.Topics[topic] {
-		require.NoError(t, p.Error)
-		sum += int(p.LastOffset)
-	}
-	return sum
-}
-
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
 }
-

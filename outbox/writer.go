@@ -88,7 +88,7 @@ func check(events []Event) (*insert.Columns, error) {
 
 // typed gives a refusal its public type.
 func typed(err error) error {
-	if p, ok := err.(*insert.Problem); ok {
+	if p, ok := errors.AsType[*insert.Problem](err); ok {
 		return (*InvalidEventError)(p)
 	}
 	return err

@@ -125,9 +125,10 @@ func (tp *topic) watch(ctx context.Context) error {
 		if err == nil && n < 1 {
 			err = errors.New("it has no partitions")
 		}
-		if err != nil && ctx.Err() == nil {
+		// A topic that nothing waits for is nobody's trouble.
+		if it := tp.firstWaiting(); err != nil && it != nil && ctx.Err() == nil {
 			since := trouble.failed("cannot learn the topic's partitions; its events wait", err)
-			if it := tp.firstWaiting(); it != nil && verdict(err) == RefusedTopic && since > tp.cfg.TopicTimeout {
+			if verdict(err) == RefusedTopic && since > tp.cfg.TopicTimeout {
 				return tp.refused(it, -1, err)
 			}
 			wait = pause.next()
@@ -141,8 +142,8 @@ func (tp *topic) watch(ctx context.Context) error {
 				wait = 0 // until the lanes are empty
 			}
 		}
-		if err := tp.await(ctx, wait); err != nil {
-			return nil
+		if tp.await(ctx, wait) != nil {
+			return nil //nolint:nilerr // the end of the term is no failure of the topic's
 		}
 	}
 	return nil

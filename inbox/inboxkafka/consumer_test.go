@@ -19,6 +19,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/migrations"
 )
 
 func TestMessagesHaveTheirEffectsInOrderAndOffsetsFollow(t *testing.T) {
@@ -325,4 +326,26 @@ func TestABatchMayWaitToFillUp(t *testing.T) {
 	w.produce(0, "c")
 	w.awaitCommitted(0, 3)
 	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(DISTINCT xmin::text) FROM app.effects`), "one transaction")
+}
+
+func TestAConsumerInAnotherSchema(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	config, err := pgx.ParseConfig(w.admin.Config().ConnString())
+	require.NoError(t, err)
+	migrator, err := migrations.Open(config, "messages")
+	require.NoError(t, err)
+	defer migrator.Close()
+	_, err = migrator.Up(t.Context())
+	require.NoError(t, err)
+	other := w.config()
+	other.Schema = "messages"
+	twice := record(0, "a")
+	again := *twice
+	w.send(twice, &again)
+	w.start(other, effect)
+	w.awaitCommitted(0, 2)
+	require.Equal(t, []string{"a"}, w.effects())
+	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM messages.inbox`))
+	require.Zero(t, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox`))
 }

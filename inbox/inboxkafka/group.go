@@ -72,9 +72,10 @@ func (m *member) generations(ctx context.Context, group *kafka.ConsumerGroup) er
 	joined := false
 	for {
 		generation, err := group.Next(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the end that was asked for
+		}
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case err != nil && !joined && refused(err):
 			return &StartError{Subject: "group", Err: err, Hint: "allow this client to Read the group, and compare Config.GroupID and Config.SessionTimeout with what the brokers and the other members have"}
 		case err != nil:

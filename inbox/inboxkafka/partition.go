@@ -66,7 +66,7 @@ func (p *partition) run(ctx, work context.Context) error {
 		if err != nil {
 			if work.Err() != nil {
 				p.log.Warn("rolled back a batch", "offset", p.pending[0].Offset, "reason", context.Cause(work))
-				return nil
+				return nil //nolint:nilerr // the batch is the next owner's
 			}
 			p.pauseAfter(ctx, err)
 			continue

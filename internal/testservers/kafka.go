@@ -41,7 +41,11 @@ func Topic(t testing.TB, partitions int) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 		defer cancel()
-		if err := withClient(brokers, func(c *kafka.Client) error { return deleteTopic(ctx, c, name) }); err != nil {
+		// A busy broker's answer may come too late for kafka-go to know it yet.
+		err := withClient(brokers, func(c *kafka.Client) error {
+			return repeat(ctx, func() error { return deleteTopic(ctx, c, name) })
+		})
+		if err != nil {
 			t.Errorf("delete topic %s: %v", name, err)
 		}
 	})
@@ -56,21 +60,33 @@ func withClient(brokers []string, f func(*kafka.Client) error) error {
 }
 
 func createTopic(ctx context.Context, c *kafka.Client, name string, partitions int) error {
-	res, err := c.CreateTopics(ctx, &kafka.CreateTopicsRequest{
-		Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: 1}},
+	ctx, cancel := context.WithTimeoutCause(ctx, topicTimeout, fmt.Errorf("not writable after %s", topicTimeout))
+	defer cancel()
+	// kafka-go gives up at once where it does not know the controller yet.
+	err := repeat(ctx, func() error {
+		res, err := c.CreateTopics(ctx, &kafka.CreateTopicsRequest{
+			Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: 1}},
+		})
+		if err != nil {
+			return err
+		}
+		if err := res.Errors[name]; err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := res.Errors[name]; err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, topicTimeout, fmt.Errorf("not writable after %s", topicTimeout))
-	defer cancel()
+	return repeat(ctx, func() error { return led(ctx, c, name, partitions) })
+}
+
+// repeat tries until it succeeds or ctx ends.
+func repeat(ctx context.Context, try func() error) error {
 	tick := time.NewTicker(topicPoll)
 	defer tick.Stop()
 	for {
-		err := led(ctx, c, name, partitions)
+		err := try()
 		if err == nil {
 			return nil
 		}

@@ -3,6 +3,7 @@ package outboxsql
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/tandem-outbox/tandem/internal/schema"
 	"github.com/tandem-outbox/tandem/outbox"
@@ -56,7 +57,7 @@ func (w *Writer) LockKey(ctx context.Context, tx *sql.Tx, keys ...string) error 
 
 // typed gives a refusal its public type.
 func typed(err error) error {
-	if p, ok := err.(*insert.Problem); ok {
+	if p, ok := errors.AsType[*insert.Problem](err); ok {
 		return (*outbox.InvalidEventError)(p)
 	}
 	return err

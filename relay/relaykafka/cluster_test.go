@@ -1,6 +1,7 @@
 package relaykafka
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -61,10 +62,12 @@ func fetch(t testing.TB, brokers []string, topic string, partition int32, n int)
 	}))
 	require.NoError(t, err)
 	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
 	var rs []record
 	for len(rs) < n {
-		fetches := client.PollFetches(t.Context())
-		require.NoError(t, fetches.Err())
+		fetches := client.PollFetches(ctx)
+		require.NoError(t, fetches.Err(), "%d records of %d so far: %v", len(rs), n, rs)
 		fetches.EachRecord(func(r *kgo.Record) {
 			var hs []header
 			for _, h := range r.Headers {
@@ -98,7 +101,7 @@ type listener struct {
 	net.Listener
 	mu    sync.Mutex
 	conns []*lossyConn
-	lose  atomic.Bool // cut the connection instead of sending the next answer
+	lose  atomic.Bool // cut the connection instead of sending the next answer about orders
 }
 
 type lossyConn struct {
@@ -119,8 +122,8 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (c *lossyConn) Write(b []byte) (int, error) {
-	if c.listener.lose.CompareAndSwap(true, false) {
-		c.Conn.Close()
+	if bytes.Contains(b, []byte("orders")) && c.listener.lose.CompareAndSwap(true, false) {
+		c.Close()
 		return 0, net.ErrClosed
 	}
 	return c.Conn.Write(b)
@@ -131,7 +134,7 @@ func (l *listener) cutAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.conns {
-		c.Conn.Close()
+		c.Close()
 	}
 	l.conns = nil
 }

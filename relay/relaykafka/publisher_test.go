@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,24 @@ func TestRecordsArriveAsTheyWere(t *testing.T) {
 func TestNothingToPublish(t *testing.T) {
 	p := newPublisher(t, []string{"localhost:1"})
 	require.NoError(t, p.Publish(t.Context(), "orders", 0, nil))
+}
+
+func TestBrokersAreAskedForAllReplicas(t *testing.T) {
+	cluster := newCluster(t)
+	p := newPublisher(t, cluster.ListenAddrs(), func(c *Config) { c.ProduceTimeout = 8 * time.Second })
+	asked := make(chan kmsg.ProduceRequest, 1)
+	cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.DropControl()
+		asked <- *request.(*kmsg.ProduceRequest)
+		return nil, nil, false
+	})
+	require.NoError(t, p.Publish(t.Context(), "orders", 1, numbered(0, 1)))
+	request := <-asked
+	require.EqualValues(t, -1, request.Acks)
+	require.EqualValues(t, 4000, request.TimeoutMillis)
+	require.Nil(t, request.TransactionID)
+	require.Len(t, request.Topics, 1)
+	require.Len(t, request.Topics[0].Partitions, 1)
 }
 
 func TestOrderOverManyCalls(t *testing.T) {

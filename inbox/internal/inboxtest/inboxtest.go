@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/stretchr/testify/require"
 )
 
 // AsConsumer makes a superuser's URL one with a consumer's rights alone and
@@ -18,7 +17,7 @@ import (
 func AsConsumer(t testing.TB, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
-	require.NoError(t, err)
+	check(t, err)
 	q := u.Query()
 	q.Set("role", "tandem_consumer")
 	q.Set("search_path", "")
@@ -30,10 +29,10 @@ func AsConsumer(t testing.TB, address string) string {
 func Pool(t testing.TB, address string) *pgxpool.Pool {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(address)
-	require.NoError(t, err)
+	check(t, err)
 	config.MaxConns = 20
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
-	require.NoError(t, err)
+	check(t, err)
 	t.Cleanup(pool.Close)
 	return pool
 }
@@ -48,14 +47,14 @@ func Effects(t testing.TB, admin *pgxpool.Pool) {
 		CREATE TABLE app.effects (n bigint GENERATED ALWAYS AS IDENTITY, name text);
 		CREATE TABLE app.counters (name text PRIMARY KEY, value bigint NOT NULL DEFAULT 0);
 		GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA app TO tandem_consumer;`)
-	require.NoError(t, err)
+	check(t, err)
 }
 
 // Count runs a query that returns one number.
 func Count(t testing.TB, pool *pgxpool.Pool, query string, args ...any) int {
 	t.Helper()
 	var n int
-	require.NoError(t, pool.QueryRow(t.Context(), query, args...).Scan(&n))
+	check(t, pool.QueryRow(t.Context(), query, args...).Scan(&n))
 	return n
 }
 
@@ -63,7 +62,7 @@ func Count(t testing.TB, pool *pgxpool.Pool, query string, args ...any) int {
 func Strings(t testing.TB, pool *pgxpool.Pool, query string, args ...any) []string {
 	t.Helper()
 	var out []string
-	require.NoError(t, pool.QueryRow(t.Context(), query, args...).Scan(&out))
+	check(t, pool.QueryRow(t.Context(), query, args...).Scan(&out))
 	return out
 }
 
@@ -77,10 +76,24 @@ func V7At(moment time.Time) string {
 // AwaitBlocked waits until n sessions of the database wait for a lock.
 func AwaitBlocked(t testing.TB, pool *pgxpool.Pool, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		var waiting int
-		err := pool.QueryRow(context.Background(), `SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted
-			AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`).Scan(&waiting)
-		return err == nil && waiting >= n
-	}, 20*time.Second, 2*time.Millisecond, "no session waits for a lock")
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if Count(t, pool, `SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted
+			AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`) >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no session waits for a lock")
+		}
+		<-tick.C
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

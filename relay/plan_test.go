@@ -1,0 +1,89 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-outbox/tandem/internal/testservers"
+)
+
+// The reader's statements keep their plans on a million rows, also where they
+// were prepared while the leaves were empty, and analysed as empty: walks of
+// log_tx and of the position indexes, no sort of the log, no sequential scan.
+func TestPlansOfTheReader(t *testing.T) {
+	t.Parallel()
+	for _, prepared := range []string{"on a million rows", "on empty leaves"} {
+		t.Run("prepared "+prepared, func(t *testing.T) {
+			t.Parallel()
+			conn, err := pgx.Connect(t.Context(), testservers.Migrated(t))
+			require.NoError(t, err)
+			defer conn.Close(context.Background())
+			exec := func(statement string) {
+				_, err := conn.Exec(t.Context(), statement)
+				require.NoError(t, err)
+			}
+			prepare := func() {
+				exec(sqlSession)
+				exec(`PREPARE poll AS ` + sqlPoll)
+				exec(`PREPARE page AS ` + sqlPage)
+				for range 6 { // more than it takes to choose a generic plan
+					exec(`EXECUTE poll('3:3:', 6000, 2000000)`)
+					exec(`EXECUTE page('3:3:', pg_current_snapshot(), 0, 100, 6000, 2000000)`)
+				}
+			}
+			if prepared == "on empty leaves" {
+				exec(`ANALYZE tandem.log`)
+				prepare()
+			}
+			exec(`INSERT INTO tandem.log (topic, key, payload)
+				SELECT 'orders', 'k' || n % 1000, decode(repeat('ab', 200), 'hex') FROM generate_series(1, 1000000) AS n`)
+			if prepared == "on a million rows" {
+				prepare()
+			}
+
+			var now string
+			require.NoError(t, conn.QueryRow(t.Context(), `SELECT pg_current_snapshot()::text`).Scan(&now))
+			idle := explain(t, conn, fmt.Sprintf(`EXECUTE poll('%s', 6000, 2000000)`, now))
+			require.Regexp(t, `Index Scan using log_00_tx_idx`, idle)
+			require.NotRegexp(t, `Seq Scan on log|Sort Method|Bitmap`, idle)
+			require.Less(t, blocks(t, idle), 500, "an idle poll looks at more than the ends of the indexes:\n%s", idle)
+
+			full := explain(t, conn, `EXECUTE poll('3:3:', 6000, 2000000)`)
+			require.NotRegexp(t, `Seq Scan on log|Sort Method|Bitmap`, full)
+			require.Less(t, blocks(t, full), 20_000, "a full poll reads more than its rows:\n%s", full)
+
+			page := explain(t, conn, fmt.Sprintf(`EXECUTE page('3:3:', '%s', 500000, 1000000, 6000, 2000000)`, now))
+			require.Regexp(t, `Index Scan using log_03_position`, page)
+			require.NotRegexp(t, `Seq Scan|Sort Method|Bitmap`, page)
+			require.Less(t, blocks(t, page), 20_000, "a page reads more than its rows:\n%s", page)
+		})
+	}
+}
+
+func explain(t *testing.T, conn *pgx.Conn, statement string) string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) `+statement, pgx.QueryExecModeSimpleProtocol)
+	require.NoError(t, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return strings.Join(lines, "\n")
+}
+
+var bufferCount = regexp.MustCompile(`Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?`)
+
+// blocks is how many blocks the whole statement touched: what its top node says.
+func blocks(t *testing.T, plan string) int {
+	t.Helper()
+	m := bufferCount.FindStringSubmatch(plan)
+	require.NotNil(t, m, plan)
+	hit, _ := strconv.Atoi(m[1])
+	read, _ := strconv.Atoi(m[2])
+	return hit + read
+}
