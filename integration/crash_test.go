@@ -84,10 +84,8 @@ func (s *shop) hurry(t testing.TB, n int) int {
 // events that is.
 func (s *shop) recount(t testing.TB) int {
 	t.Helper()
-	var rows pgx.Rows
 	require.Eventually(t, func() bool {
-		var err error
-		rows, err = s.pool.Query(t.Context(), `SELECT substr(key, $1), version FROM public.accounts`, len(s.topic)+1)
+		rows, err := s.pool.Query(t.Context(), `SELECT substr(key, $1), version FROM public.accounts`, len(s.topic)+1)
 		if err != nil {
 			return false
 		}

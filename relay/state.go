@@ -4,16 +4,16 @@ package relay
 type State int32
 
 const (
-	// Starting: database and broker are being checked, or waited for.
+	// Starting means that database and broker are being checked, or waited for.
 	Starting State = iota
-	// Standby: all is well here, and another relay holds the lease.
+	// Standby means that all is well here, and another relay holds the lease.
 	Standby
-	// Relaying: this relay holds the lease.
+	// Relaying means that this relay holds the lease.
 	Relaying
-	// Interrupted: the database was lost after the start and is being reached
-	// for again.
+	// Interrupted means that the database was lost after the start and is being
+	// reached for again.
 	Interrupted
-	// Stopped: Run has returned.
+	// Stopped means that Run has returned.
 	Stopped
 )
 
