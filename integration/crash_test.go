@@ -84,23 +84,22 @@ func (s *shop) hurry(t testing.TB, n int) int {
 // events that is.
 func (s *shop) recount(t testing.TB) int {
 	t.Helper()
-	var rows pgx.Rows
+	type account struct {
+		Key     string
+		Version int
+	}
 	require.Eventually(t, func() bool {
-		var err error
-		rows, err = s.pool.Query(t.Context(), `SELECT substr(key, $1), version FROM public.accounts`, len(s.topic)+1)
+		rows, err := s.pool.Query(t.Context(), `SELECT substr(key, $1), version FROM public.accounts`, len(s.topic)+1)
 		if err != nil {
 			return false
 		}
-		committed := map[string]int{}
-		var key string
-		var version int
-		_, err = pgx.ForEachRow(rows, []any{&key, &version}, func() error {
-			committed[key] = version
-			return nil
-		})
+		accounts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[account])
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.committed = committed
+		clear(s.committed)
+		for _, a := range accounts {
+			s.committed[a.Key] = a.Version
+		}
 		return err == nil
 	}, 30*time.Second, 50*time.Millisecond)
 	return s.events()

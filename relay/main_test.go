@@ -3,7 +3,6 @@ package relay_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -153,11 +152,7 @@ func (l *log) config(t testing.TB, p relay.Publisher) relay.Config {
 }
 
 func logger(t testing.TB) *slog.Logger {
-	var out io.Writer = io.Discard
-	if testing.Verbose() {
-		out = t.Output()
-	}
-	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // start runs a relay until stop is called or the test ends. stop returns what

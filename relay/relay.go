@@ -204,7 +204,7 @@ func (r *Relay) lead(ctx context.Context, conn *pgx.Conn, s server) error {
 		}
 		// Often enough for a clean hand-over within half a second.
 		if sleep(ctx, min(250*time.Millisecond, r.cfg.Lease/4)) != nil {
-			return nil
+			return nil //nolint:nilerr // being stopped while standing by is no failure
 		}
 	}
 }
