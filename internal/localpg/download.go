@@ -2,6 +2,7 @@ package localpg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,7 +74,8 @@ func fetchInto(ctx context.Context, target string, release embeddedpostgres.Post
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 		select {
-		case <-fetched:
+		case failed := <-fetched:
+			err = errors.Join(err, failed)
 		case <-time.After(giveUpTimeout):
 		}
 	}
