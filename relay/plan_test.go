@@ -33,9 +33,11 @@ func TestPlansOfTheReader(t *testing.T) {
 				exec(sqlSession)
 				exec(`PREPARE poll AS ` + sqlPoll)
 				exec(`PREPARE page AS ` + sqlPage)
+				exec(`PREPARE small AS ` + sqlSmallPage)
 				for range 6 { // more than it takes to choose a generic plan
 					exec(`EXECUTE poll('3:3:', 6000, 2000000)`)
 					exec(`EXECUTE page('3:3:', pg_current_snapshot(), 0, 100, 6000, 2000000)`)
+					exec(`EXECUTE small('3:3:', pg_current_snapshot(), 0, 100, 6000)`)
 				}
 			}
 			if prepared == "on empty leaves" {
@@ -59,10 +61,12 @@ func TestPlansOfTheReader(t *testing.T) {
 			require.NotRegexp(t, `Seq Scan on log|Sort Method|Bitmap`, full)
 			require.Less(t, blocks(t, full), 20_000, "a full poll reads more than its rows:\n%s", full)
 
-			page := explain(t, conn, fmt.Sprintf(`EXECUTE page('3:3:', '%s', 500000, 1000000, 6000, 2000000)`, now))
-			require.Regexp(t, `Index Scan using log_03_position`, page)
-			require.NotRegexp(t, `Seq Scan|Sort Method|Bitmap`, page)
-			require.Less(t, blocks(t, page), 20_000, "a page reads more than its rows:\n%s", page)
+			for _, statement := range []string{`page('3:3:', '%s', 500000, 1000000, 6000, 2000000)`, `small('3:3:', '%s', 500000, 1000000, 6000)`} {
+				page := explain(t, conn, fmt.Sprintf(`EXECUTE `+statement, now))
+				require.Regexp(t, `Index Scan using log_03_position`, page)
+				require.NotRegexp(t, `Seq Scan|Sort Method|Bitmap`, page)
+				require.Less(t, blocks(t, page), 20_000, "a page reads more than its rows:\n%s", page)
+			}
 		})
 	}
 }

@@ -23,6 +23,8 @@ type reader struct {
 	*term
 	conn  *pgx.Conn
 	at    checkpoint // how far is read
+	large bool       // the window may hold events of more than 2 kB
+	limit int        // the next page's, in events
 	names interned
 	refs  []*item // hand's own
 	pause time.Duration
@@ -33,6 +35,7 @@ type reader struct {
 // it began if untilEmpty is set.
 func (r *reader) run(ctx context.Context, untilEmpty bool) error {
 	r.quiet = r.now()
+	r.large, r.limit = true, r.cfg.PageEvents // what is not known of a window that was begun by another
 	for polled := false; ; {
 		p, err := r.tracker.room(ctx, r.cfg.PageBytes)
 		if err != nil {
@@ -174,7 +177,7 @@ func (r *reader) afterWindow(snapshot string) (checkpoint, error) {
 func (r *reader) freeze(ctx context.Context, snapshot string) error {
 	cur := r.at
 	cur.cur = snapshot
-	if err := r.conn.QueryRow(ctx, r.sql.freeze, r.at.prev, snapshot, r.at.low).Scan(&cur.done, &cur.high); err != nil {
+	if err := r.conn.QueryRow(ctx, r.sql.freeze, r.at.prev, snapshot, r.at.low).Scan(&cur.done, &cur.high, &r.large); err != nil {
 		return fmt.Errorf("bound the window: %w", err)
 	}
 	r.at = cur
@@ -183,7 +186,8 @@ func (r *reader) freeze(ctx context.Context, snapshot string) error {
 
 // readPage reads the next page of the frozen window.
 func (r *reader) readPage(ctx context.Context, p *page) error {
-	rows, err := r.conn.Query(ctx, r.sql.page, r.at.prev, r.at.cur, r.at.done, r.at.high, r.cfg.PageEvents, r.cfg.PageBytes)
+	limit := r.limit
+	rows, err := r.queryPage(ctx, limit)
 	if err == nil {
 		err = readEvents(rows, p, &r.names)
 	}
@@ -192,9 +196,14 @@ func (r *reader) readPage(ctx context.Context, p *page) error {
 	}
 	events := len(p.items)
 	volume := p.bytes - events*eventOverhead
+	if events > 0 {
+		// Twice what would have fitted: large events are not skimmed over in
+		// vain, and small ones soon fill pages again.
+		r.limit = min(max(2*r.cfg.PageBytes/(volume/events+1), 64), r.cfg.PageEvents)
+	}
 	p.finish()
 	p.under = r.at
-	if events < r.cfg.PageEvents && volume < r.cfg.PageBytes {
+	if events < limit && (!r.large || volume < r.cfg.PageBytes) {
 		if p.after, err = r.afterWindow(r.at.cur); err != nil {
 			return err
 		}
@@ -204,6 +213,13 @@ func (r *reader) readPage(ctx context.Context, p *page) error {
 	}
 	r.at = p.after
 	return r.hand(p)
+}
+
+func (r *reader) queryPage(ctx context.Context, limit int) (pgx.Rows, error) {
+	if r.large {
+		return r.conn.Query(ctx, r.sql.page, r.at.prev, r.at.cur, r.at.done, r.at.high, limit, r.cfg.PageBytes)
+	}
+	return r.conn.Query(ctx, r.sql.smallPage, r.at.prev, r.at.cur, r.at.done, r.at.high, limit)
 }
 
 // hand gives a page to the tracker, then its events to the lanes.
