@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +68,22 @@ func TestReadmeTargets(t *testing.T) {
 	}
 }
 
+// The flags of the two programs that the README names are theirs.
+func TestReadmeFlags(t *testing.T) {
+	t.Parallel()
+	tandem, demo := program(t, "tandem"), program(t, "tandem-demo")
+	known := flags(help(t, demo))
+	for _, command := range []string{"relay", "rebase", "migrate up", "migrate down", "migrate status", "migrate print"} {
+		known = append(known, flags(help(t, tandem, strings.Fields(command)...))...)
+	}
+	known = append(known, "bootstrap-server", "create", "topic", "partitions") // of kafka-topics.sh
+	text, err := os.ReadFile(filepath.Join("..", "README.md"))
+	require.NoError(t, err)
+	for _, match := range regexp.MustCompile("[ `]--([a-z][a-z-]*)").FindAllStringSubmatch(string(text), -1) {
+		require.Contains(t, known, match[1])
+	}
+}
+
 // Files that the documents point to are there.
 func TestDocumentsPointToFiles(t *testing.T) {
 	t.Parallel()
@@ -78,6 +95,38 @@ func TestDocumentsPointToFiles(t *testing.T) {
 			require.FileExistsf(t, filepath.Join("..", match[1]), "%s points to it", document)
 		}
 	}
+}
+
+// Every source file has its line in DESIGN.md, and every line its file.
+func TestDesignMapsEveryFile(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "DESIGN.md"))
+	require.NoError(t, err)
+	_, files, _ := strings.Cut(string(text), "\n## Files\n")
+	var mapped []string
+	dir := ""
+	for line := range strings.Lines(files) {
+		if match := regexp.MustCompile("^### `(.+)`").FindStringSubmatch(line); match != nil {
+			dir = match[1]
+		}
+		if match := regexp.MustCompile("^- `(.+?)`: .").FindStringSubmatch(line); match != nil {
+			mapped = append(mapped, dir+"/"+match[1])
+		}
+	}
+	var found []string
+	err = fs.WalkDir(os.DirFS(".."), ".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && strings.HasPrefix(path, ".git"):
+			return fs.SkipDir
+		case strings.HasSuffix(path, ".sql"), strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go"):
+			found = append(found, path)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.ElementsMatch(t, found, mapped)
 }
 
 // A module with the README's lines in its go.mod builds.
