@@ -174,10 +174,6 @@ func (r *Relay) patiently(ctx context.Context, what string, try func(context.Con
 		case what == "broker" && errors.As(err, &judged) && !judged.Temporary():
 			return &SetupError{Problem: "the brokers cannot be used", Err: err}
 		}
-		var lasting interface{ Temporary() bool }
-		if errors.As(err, &lasting) && !lasting.Temporary() && what == "broker" {
-			return &SetupError{Problem: "the broker", Err: err}
-		}
 		if ctx.Err() == nil {
 			trouble.failed("cannot reach the "+what+" yet", err)
 		}

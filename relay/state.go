@@ -4,14 +4,14 @@ package relay
 type State int32
 
 const (
-	// Starting means that database and broker are being checked, or waited for.
+	// Starting means that database and broker are being checked or waited for.
 	Starting State = iota
 	// Standby means that all is well here, and another relay holds the lease.
 	Standby
 	// Relaying means that this relay holds the lease.
 	Relaying
-	// Interrupted means that the database was lost after the start and is being
-	// reached for again.
+	// Interrupted means that the database, or the lease, was lost after the start
+	// and is being reached for again.
 	Interrupted
 	// Stopped means that Run has returned.
 	Stopped

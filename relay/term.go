@@ -98,7 +98,7 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 		taking: taking, halt: halt, publishing: publishing, forced: make(chan struct{}, 1),
 	}
 	t.savedTo.Store(&at)
-	k := &keeper{term: t, conn: conn, saved: at}
+	k := &keeper{term: t, conn: conn, saved: at, last: r.now()}
 	keeping, stopKeeper := context.WithCancel(taking)
 	defer stopKeeper()
 	var keeper sync.WaitGroup

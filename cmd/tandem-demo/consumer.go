@@ -93,6 +93,9 @@ func chargeWithoutInbox(ctx context.Context, w *world, pool *pgxpool.Pool) error
 func some(ctx context.Context, reader *kafka.Reader) ([]kafka.Message, error) {
 	const most = 100
 	m, err := reader.FetchMessage(ctx)
+	for passing(err) { // the reader goes on by itself
+		m, err = reader.FetchMessage(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
@@ -101,7 +104,7 @@ func some(ctx context.Context, reader *kafka.Reader) ([]kafka.Message, error) {
 	defer cancel()
 	for len(batch) < most {
 		m, err := reader.FetchMessage(soon)
-		if errors.Is(err, context.DeadlineExceeded) {
+		if errors.Is(err, context.DeadlineExceeded) || passing(err) {
 			break
 		}
 		if err != nil {
@@ -110,6 +113,13 @@ func some(ctx context.Context, reader *kafka.Reader) ([]kafka.Message, error) {
 		batch = append(batch, m)
 	}
 	return batch, nil
+}
+
+// passing tells whether a broker's error is one of a moment, such as a group
+// whose coordinator is being found.
+func passing(err error) bool {
+	var code kafka.Error
+	return errors.As(err, &code) && code.Temporary()
 }
 
 func charge(ctx context.Context, w *world, pool *pgxpool.Pool, batch []kafka.Message) error {

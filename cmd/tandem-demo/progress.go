@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/cwriter"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -40,22 +41,27 @@ func (p *progress) run(ctx context.Context) error {
 	defer end()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
+	for ctx.Err() == nil {
 		select {
-		case <-ctx.Done():
-			return nil
+		case <-ctx.Done(): // once more, for the last state
 		case <-tick.C:
 		}
-		at := sample{orders: p.shop.committed.Load()}
-		var err error
-		if at.records, err = published(ctx, client, p.shop.world); err != nil {
-			continue
+		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		if at, err := p.look(look, client); err == nil {
+			show(at)
 		}
-		if at.with, at.without, err = charged(ctx, p.shop.world, p.shop.pool, "count(*)"); err != nil {
-			continue
-		}
-		show(at)
+		cancel()
 	}
+	return nil
+}
+
+func (p *progress) look(ctx context.Context, client *kafka.Client) (at sample, err error) {
+	at.orders = p.shop.committed.Load()
+	if at.records, err = published(ctx, client, p.shop.world); err != nil {
+		return at, err
+	}
+	at.with, at.without, err = charged(ctx, p.shop.world, p.shop.pool, "count(*)")
+	return at, err
 }
 
 func (p *progress) lines() (show func(sample), every time.Duration, end func()) {
@@ -74,7 +80,9 @@ func (p *progress) bars() (show func(sample), every time.Duration, end func()) {
 			mpb.AppendDecorators(decor.Any(note)))
 	}
 	killed := func(i int) func(decor.Statistics) string {
-		return func(decor.Statistics) string { return fmt.Sprintf("killed %d times", p.actors[i].kills.Load()) }
+		return func(decor.Statistics) string {
+			return fmt.Sprintf("kills of the %s: %d", p.actors[i].name, p.actors[i].kills.Load())
+		}
 	}
 	clock := bar("seconds", func(decor.Statistics) string {
 		return either(time.Since(p.began) < p.duration, "open, and everything is killed", "closed; the rest arrives")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,7 +48,8 @@ func configure(cmd *cobra.Command, sys system, settings []*setting, do func(cont
 		if err == nil {
 			return nil
 		}
-		if wrong, ok := err.(*usageError); ok {
+		var wrong *usageError
+		if errors.As(err, &wrong) {
 			return wrong
 		}
 		return &failure{err}

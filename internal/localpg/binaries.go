@@ -38,6 +38,9 @@ func find(ctx context.Context, o Options) (installation, error) {
 		if found, ok := newest(installed(ctx), o.Version); ok {
 			return found, nil
 		}
+		if ctx.Err() != nil { // nothing answered because nothing may any more
+			return installation{}, context.Cause(ctx)
+		}
 	}
 	version := o.Version
 	if version == AnyVersion {

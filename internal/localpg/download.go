@@ -2,12 +2,14 @@ package localpg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
@@ -43,24 +45,39 @@ func download(ctx context.Context, version string) (string, error) {
 	return filepath.Join(target, "bin"), nil
 }
 
+// giveUpTimeout is how long a download that nobody wants any more may take to
+// end, so that what it has written can be removed.
+const giveUpTimeout = 10 * time.Second
+
 // fetchInto unpacks a release beside the target and moves it there when it is
-// whole.
+// whole. The caller holds the target's lock, so what an earlier one has left is
+// nobody's.
 func fetchInto(ctx context.Context, target string, release embeddedpostgres.PostgresVersion) error {
-	scratch, err := os.MkdirTemp(filepath.Dir(target), "unpack-")
+	abandoned, _ := filepath.Glob(target + ".unpack-*")
+	for _, dir := range abandoned {
+		_ = os.RemoveAll(dir)
+	}
+	scratch, err := os.MkdirTemp(filepath.Dir(target), filepath.Base(target)+".unpack-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch)
+	defer removeLibraryLogs()
 	programs := filepath.Join(scratch, "programs")
 
-	// The library takes no context. It is given up, not interrupted, when ours
-	// ends; then this process is about to end too.
+	// The library takes no context. When ours ends it gets a while to finish;
+	// then it is given up, and this process is about to end too.
 	fetched := make(chan error, 1)
 	go func() { fetched <- unpack(scratch, programs, release) }()
 	select {
 	case err = <-fetched:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+		select {
+		case failed := <-fetched:
+			err = errors.Join(err, failed)
+		case <-time.After(giveUpTimeout):
+		}
 	}
 	if err != nil {
 		return err
@@ -108,4 +125,20 @@ func unpack(scratch, programs string, release embeddedpostgres.PostgresVersion) 
 		return err
 	}
 	return nil
+}
+
+// removeLibraryLogs removes the empty log that the library makes in the system's
+// temporary directory and forgets, open. Files of that name which this process
+// has not open are somebody else's.
+func removeLibraryLogs() {
+	logs, _ := filepath.Glob(filepath.Join(os.TempDir(), "embedded_postgres_log*"))
+	open, _ := filepath.Glob("/dev/fd/*")
+	for _, log := range logs {
+		info, err := os.Stat(log)
+		for _, fd := range open {
+			if mine, statErr := os.Stat(fd); err == nil && statErr == nil && os.SameFile(info, mine) {
+				_ = os.Remove(log)
+			}
+		}
+	}
 }
