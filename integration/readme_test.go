@@ -62,7 +62,7 @@ func TestReadmeTargets(t *testing.T) {
 	for _, document := range []string{"README.md", "CONTRIBUTING.md", "DESIGN.md"} {
 		text, err := os.ReadFile(filepath.Join("..", document))
 		require.NoError(t, err)
-		for _, match := range regexp.MustCompile("(?m)(?:^|`)make ([a-z]+)").FindAllStringSubmatch(string(text), -1) {
+		for _, match := range regexp.MustCompile("(?m)(?:^ *|`)make ([a-z/-]+)").FindAllStringSubmatch(string(text), -1) {
 			require.Containsf(t, string(makefile), "\n"+match[1]+":", "%s names make %s", document, match[1])
 		}
 	}
