@@ -46,12 +46,13 @@ func TestReadmeIsTheCode(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("readme_snippets_test.go")
 	require.NoError(t, err)
-	var code []string
-	for _, match := range regionPattern.FindAllStringSubmatch(string(source), -1) {
-		code = append(code, strings.TrimSpace(match[2]))
+	parts := regionPattern.FindAllStringSubmatch(string(source), -1)
+	blocks := readmeBlocks(t)["go"]
+	require.NotEmpty(t, parts)
+	for i, part := range parts[:min(len(parts), len(blocks))] {
+		require.Equalf(t, strings.TrimSpace(part[2]), blocks[i], "the README's Go block %d and the part %q", i+1, part[1])
 	}
-	require.NotEmpty(t, code)
-	require.Equal(t, code, readmeBlocks(t)["go"])
+	require.Len(t, blocks, len(parts), "Go blocks in the README, and parts in readme_snippets_test.go")
 }
 
 // The make targets that the documents name are there.
