@@ -78,6 +78,7 @@ func TestReadmeFlags(t *testing.T) {
 		known = append(known, flags(help(t, tandem, strings.Fields(command)...))...)
 	}
 	known = append(known, "bootstrap-server", "create", "topic", "partitions") // of kafka-topics.sh
+	known = append(known, "profile", "rm") // of docker compose
 	text, err := os.ReadFile(filepath.Join("..", "README.md"))
 	require.NoError(t, err)
 	for _, match := range regexp.MustCompile("[ `]--([a-z][a-z-]*)").FindAllStringSubmatch(string(text), -1) {
