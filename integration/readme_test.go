@@ -77,8 +77,7 @@ func TestReadmeFlags(t *testing.T) {
 	for _, command := range []string{"relay", "rebase", "migrate up", "migrate down", "migrate status", "migrate print"} {
 		known = append(known, flags(help(t, tandem, strings.Fields(command)...))...)
 	}
-	known = append(known, "bootstrap-server", "create", "topic", "partitions") // of kafka-topics.sh
-	known = append(known, "profile", "rm") // of docker compose
+	known = append(known, "bootstrap-server", "create", "topic", "partitions", "profile", "rm") // of Kafka's and Docker's
 	text, err := os.ReadFile(filepath.Join("..", "README.md"))
 	require.NoError(t, err)
 	for _, match := range regexp.MustCompile("[ `]--([a-z][a-z-]*)").FindAllStringSubmatch(string(text), -1) {
