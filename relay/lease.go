@@ -29,9 +29,10 @@ import (
 // Fence. The statement that saves a checkpoint share-locks the row and compares
 // owner and epoch, so nobody saves in another's term, whatever the clocks say.
 //
-// What is left to chance: a request already handed to the network when the
-// process is stopped arrives whenever it arrives. It can only repeat events that
-// the successor publishes too.
+// What is left to chance: a request that has passed that look when the process
+// is frozen, whether or not it is on the wire, arrives whenever it arrives: one
+// for each lane. It can only repeat events that the successor publishes too, and
+// in order, because everything before it in its lane was acknowledged.
 type lease struct {
 	owner uuid.UUID
 	epoch int64

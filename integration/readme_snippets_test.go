@@ -1,0 +1,150 @@
+package integration_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
+	"github.com/tandem-outbox/tandem/outbox"
+	"github.com/tandem-outbox/tandem/outbox/outboxsql"
+	"github.com/tandem-outbox/tandem/relay"
+	"github.com/tandem-outbox/tandem/relay/relaykafka"
+)
+
+// The Go code of README.md. Each part between "readme:" and "end" is a block of
+// it, character by character; TestReadmeIsTheCode compares them and
+// TestReadmeRuns runs them.
+
+// Order is a row of the service's own table.
+type Order struct {
+	ID    string `json:"id"`
+	Cents int    `json:"cents"`
+}
+
+// readme: write
+func placeOrder(ctx context.Context, pool *pgxpool.Pool, o Order) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO orders (id, cents) VALUES ($1, $2)`, o.ID, o.Cents); err != nil {
+			return err
+		}
+		return outbox.Add(ctx, tx, outbox.Event{Topic: "orders", Key: o.ID, Type: "order.placed", Payload: body})
+	})
+}
+
+// end
+
+// readme: batch
+func placeOrderBatched(ctx context.Context, tx pgx.Tx, o Order, body []byte) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`INSERT INTO orders (id, cents) VALUES ($1, $2)`, o.ID, o.Cents)
+	if err := outbox.Queue(batch, outbox.Event{Topic: "orders", Key: o.ID, Type: "order.placed", Payload: body}); err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// end
+
+// readme: database/sql
+func cancelOrder(ctx context.Context, db *sql.DB, id string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, `UPDATE orders SET cents = 0 WHERE id = $1`, id); err != nil {
+		return err
+	}
+	if err := outboxsql.Add(ctx, tx, outbox.Event{Topic: "orders", Key: id, Type: "order.cancelled"}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// end
+
+// readme: lock
+func moveStock(ctx context.Context, tx pgx.Tx, sku string, n int) error {
+	if err := outbox.LockKey(ctx, tx, sku); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO moves (sku, n) VALUES ($1, $2)`, sku, n); err != nil {
+		return err
+	}
+	var left []byte
+	if err := tx.QueryRow(ctx, `SELECT json_build_object('left', sum(n)) FROM moves WHERE sku = $1`, sku).Scan(&left); err != nil {
+		return err
+	}
+	return outbox.Add(ctx, tx, outbox.Event{Topic: "stock", Key: sku, Type: "stock.moved", Payload: left})
+}
+
+// end
+
+// readme: refused
+func isOurMistake(err error) bool {
+	var invalid *outbox.InvalidEventError // .Index, .Field, .Reason, .Limit
+	return errors.As(err, &invalid)
+}
+
+// end
+
+// readme: relay
+func runRelay(ctx context.Context, databaseURL string, brokers []string) error {
+	database, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return err
+	}
+	publisher, err := relaykafka.New(relaykafka.Config{Brokers: brokers, Source: "/tandem/shop"})
+	if err != nil {
+		return err
+	}
+	defer publisher.Close()
+	return relay.Run(ctx, relay.Config{Database: database, Publisher: publisher}) // until ctx ends
+}
+
+// end
+
+// readme: once
+func bookPayment(ctx context.Context, pool *pgxpool.Pool, paymentID string, cents int) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		first, err := inbox.Once(ctx, tx, "bookkeeping", paymentID)
+		if err != nil || !first {
+			return err // not first: it is booked already
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO bookings (payment_id, cents) VALUES ($1, $2)`, paymentID, cents)
+		return err
+	})
+}
+
+// end
+
+// readme: consume
+func runBilling(ctx context.Context, pool *pgxpool.Pool, brokers []string) error {
+	consumer, err := inboxkafka.NewConsumer(inboxkafka.Config{
+		Brokers:  brokers,
+		Consumer: "billing",
+		Topics:   []string{"orders"},
+	}, pool, func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
+		if m.Type != "order.placed" {
+			return nil
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO charges (order_id) VALUES ($1)`, string(m.Key))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return consumer.Run(ctx) // until ctx ends
+}
+
+// end

@@ -1,0 +1,46 @@
+// Package relay reads the log that package outbox writes and hands its events to
+// a broker. It promises that every committed event is published at least once,
+// that nothing of a rolled-back transaction is, and that the events of a key
+// first appear in the order in which their writers were serialised: through
+// overlapping transactions, retries, crashes, restarts and takeovers by another
+// relay. What is published twice has the same id both times.
+//
+//	database, err := pgx.ParseConfig(os.Getenv("DATABASE_URL"))
+//	if err != nil {
+//		return err
+//	}
+//	return relay.Run(ctx, relay.Config{Database: database, Publisher: publisher})
+//
+// Run blocks until ctx ends, then publishes what it has read, saves, and lets a
+// standby take over at once. Any number may run on one log; one works. The
+// program "tandem relay" is this and its configuration. A [Publisher] is what
+// knows the broker: package [github.com/tandem-outbox/tandem/relay/relaykafka]
+// has the one for Kafka.
+//
+// # What the operator still does
+//
+//   - Run the migrations first, and let the relay's login be a member of the role
+//     tandem_relay.
+//   - Give it the primary, by connections that keep their session: not a standby,
+//     not a pooler that gives each transaction another session.
+//   - Create the topics.
+//   - Mend what a [RefusedError] names: an event that the broker will never take
+//     ends Run, for now, and so does a topic that stays missing or forbidden for
+//     Config.TopicTimeout. The event and all behind it wait in the log.
+//   - Call [Rebase] (tandem rebase) after a restore, a copy or a failover: a
+//     [SetupError] says when.
+//
+// # Where what is written down
+//
+//	reader.go    how the log is read: windows, pages, the durability gate
+//	snapshot.go  anchors, which spare it from reading the log from its beginning
+//	tracker.go   what is done without a gap, and so may be saved
+//	lease.go     who relays: states, trust, fence, what is left to chance
+//	term.go      one term of the lease: who works in it, and its three ends
+//	topic.go     partitions and their lanes; what happens when their number changes
+//	lane.go      one partition's queue: retries in place, bisection
+//	keeper.go    saves and renewals
+//	reclaim.go   giving the log's space back
+//	rebase.go    a new start on another server
+//	sql.go       each statement with its locks, its index and the plan it needs
+package relay
