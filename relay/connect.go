@@ -25,13 +25,19 @@ func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
+	// Pages are decoded in the binary format, and their plans are kept.
+	config.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	config.StatementCacheCapacity = max(config.StatementCacheCapacity, 64)
 	config.RuntimeParams["application_name"] = "tandem relay " + r.cfg.Holder
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, server{}, explainDatabase(err)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, config.ConnectTimeout, fmt.Errorf("no answer within %v", config.ConnectTimeout))
+	defer cancel()
 	s, err := r.prepare(ctx, conn)
 	if err != nil {
+		err = because(ctx, err)
 		closeConn(conn)
 		return nil, server{}, explainDatabase(err)
 	}

@@ -114,6 +114,14 @@ func mayPass(err error) bool {
 	return state == "" || strings.HasPrefix(state, "57") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "08")
 }
 
+// because adds to the error of a statement why its context ended, if it did.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
 // passing tells whether err is the end of a context rather than a failure.
 func passing(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

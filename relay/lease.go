@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -43,8 +44,12 @@ type lease struct {
 	lost    bool
 }
 
-// acquire returns nil without an error while another relay holds the lease.
-func (r *Relay) acquire(ctx context.Context, conn *pgx.Conn) (*lease, error) {
+// acquire returns nil without an error while another relay holds the lease. It
+// is not cut short by the end of Run's context: a lease that is acquired and not
+// known of would keep the others waiting.
+func (r *Relay) acquire(conn *pgx.Conn) (*lease, error) {
+	ctx, cancel := context.WithTimeoutCause(r.aborted, r.cfg.Lease, fmt.Errorf("no answer within %v", r.cfg.Lease))
+	defer cancel()
 	started := r.now()
 	l := &lease{owner: r.owner, ttl: r.cfg.Lease, started: started}
 	err := conn.QueryRow(ctx, r.sql.acquire, r.owner, r.cfg.Holder, r.cfg.Lease.Microseconds()).Scan(&l.epoch)
@@ -52,7 +57,7 @@ func (r *Relay) acquire(ctx context.Context, conn *pgx.Conn) (*lease, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, because(ctx, err)
 	}
 	return l, nil
 }

@@ -27,6 +27,7 @@ type memory struct {
 	count   int
 	changed chan struct{}
 	fail    func(topic string, partition int, events []*relay.Event) error
+	layout  func(topic string) (int, error) // in place of partitions
 }
 
 type record struct {
@@ -40,9 +41,12 @@ func newMemory(partitions int) *memory {
 	return &memory{partitions: partitions, records: map[string][]record{}, changed: make(chan struct{}, 1)}
 }
 
-func (m *memory) Partitions(context.Context, string) (int, error) {
+func (m *memory) Partitions(_ context.Context, topic string) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.layout != nil {
+		return m.layout(topic)
+	}
 	return m.partitions, nil
 }
 

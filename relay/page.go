@@ -23,7 +23,6 @@ type item struct {
 	Event
 	page  *page
 	index int
-	topic *topic
 }
 
 // page is one read from the log: a whole small window, or a slice by position
@@ -40,7 +39,8 @@ type page struct {
 	next      int // the first event that is not done
 	remaining int
 
-	arena []byte
+	arena  []byte
+	fitted bool // made for its events alone, and of no use to others
 }
 
 // eventOverhead is what an event costs in memory beside its own bytes.
@@ -105,6 +105,26 @@ func (p *page) finish() {
 	p.remaining = len(p.items)
 	p.done = append(p.done[:0], make([]bool, len(p.items))...)
 	p.next = 0
+}
+
+// fit returns the page to be sent on its way: p, or where p has room for much
+// more than it holds, one of just its size. Behind a slow broker there may be
+// thousands of pages of one event each, and what they take is p.bytes.
+func (p *page) fit() *page {
+	used := 0
+	for i := range p.items {
+		used += len(p.items[i].Key) + len(p.items[i].Headers) + len(p.items[i].Payload)
+	}
+	if 2*used >= cap(p.arena) || len(p.items) == 0 {
+		return p
+	}
+	small := &page{items: make([]item, 0, len(p.items)), arena: make([]byte, 0, used), bytes: p.bytes, under: p.under, after: p.after, fitted: true}
+	for _, it := range p.items {
+		it.Key, it.Headers, it.Payload = small.keep(it.Key), small.keep(it.Headers), small.keep(it.Payload)
+		small.items = append(small.items, it)
+	}
+	small.finish()
+	return small
 }
 
 // reset makes the page ready to be read into again.

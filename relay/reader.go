@@ -51,7 +51,7 @@ func (r *reader) run(ctx context.Context, untilEmpty bool) error {
 				return err
 			}
 			polled = true
-			if events < r.cfg.PageEvents/2 && !untilEmpty {
+			if 2*events < r.cfg.PageEvents && !untilEmpty {
 				if err := r.rest(ctx, events); err != nil {
 					return err
 				}
@@ -130,12 +130,21 @@ func (r *reader) poll(ctx context.Context, p *page) (int, error) {
 	}
 	p.after = after
 	r.at = after
-	return h.events, r.hand(p)
+	r.hand(p)
+	return h.events, nil
+}
+
+// statement bounds a read: on a connection that has died without a word it would
+// wait for a quarter of an hour, while the keeper, on its own, renews the lease.
+func (r *reader) statement(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, r.readTimeout, fmt.Errorf("no answer within %v", r.readTimeout))
 }
 
 // look runs the poll statement and decodes what it brings into p.
-func (r *reader) look(ctx context.Context, p *page) (header, error) {
-	var h header
+func (r *reader) look(ctx context.Context, p *page) (h header, err error) {
+	ctx, cancel := r.statement(ctx)
+	defer cancel()
+	defer func() { err = because(ctx, err) }()
 	rows, err := r.conn.Query(ctx, r.sql.poll, r.at.prev, r.cfg.PageEvents, r.cfg.PageBytes)
 	if err != nil {
 		return h, err
@@ -175,10 +184,12 @@ func (r *reader) afterWindow(snapshot string) (checkpoint, error) {
 // by position. The bounds only save reading; what belongs to the window is what
 // the two snapshots say.
 func (r *reader) freeze(ctx context.Context, snapshot string) error {
+	ctx, cancel := r.statement(ctx)
+	defer cancel()
 	cur := r.at
 	cur.cur = snapshot
 	if err := r.conn.QueryRow(ctx, r.sql.freeze, r.at.prev, snapshot, r.at.low).Scan(&cur.done, &cur.high, &r.large); err != nil {
-		return fmt.Errorf("bound the window: %w", err)
+		return fmt.Errorf("bound the window: %w", because(ctx, err))
 	}
 	r.at = cur
 	return nil
@@ -186,13 +197,15 @@ func (r *reader) freeze(ctx context.Context, snapshot string) error {
 
 // readPage reads the next page of the frozen window.
 func (r *reader) readPage(ctx context.Context, p *page) error {
+	ctx, cancel := r.statement(ctx)
+	defer cancel()
 	limit := r.limit
 	rows, err := r.queryPage(ctx, limit)
 	if err == nil {
 		err = readEvents(rows, p, &r.names)
 	}
 	if err != nil {
-		return fmt.Errorf("read a page of the log: %w", err)
+		return fmt.Errorf("read a page of the log: %w", because(ctx, err))
 	}
 	events := len(p.items)
 	volume := p.bytes - events*eventOverhead
@@ -212,7 +225,8 @@ func (r *reader) readPage(ctx context.Context, p *page) error {
 		p.after.done = p.items[events-1].Position
 	}
 	r.at = p.after
-	return r.hand(p)
+	r.hand(p)
+	return nil
 }
 
 func (r *reader) queryPage(ctx context.Context, limit int) (pgx.Rows, error) {
@@ -223,14 +237,18 @@ func (r *reader) queryPage(ctx context.Context, limit int) (pgx.Rows, error) {
 }
 
 // hand gives a page to the tracker, then its events to the lanes.
-func (r *reader) hand(p *page) error {
+func (r *reader) hand(p *page) {
 	r.stats.read.Add(int64(len(p.items)))
+	if small := p.fit(); small != p {
+		r.tracker.giveBack(p)
+		p = small
+	}
 	r.refs = r.refs[:0]
 	for i := range p.items {
 		r.refs = append(r.refs, &p.items[i])
 	}
 	r.tracker.push(p)
-	return r.dispatch(r.refs)
+	r.dispatch(r.refs)
 }
 
 // durable waits until everything the poll saw is on disk. A transaction with
@@ -238,17 +256,20 @@ func (r *reader) hand(p *page) error {
 // after it was published. On an idle server nothing flushes what is left over,
 // so after a while the keeper is asked to commit something.
 func (r *reader) durable(ctx context.Context, h header) error {
+	ctx, cancel := r.statement(ctx)
+	defer cancel()
 	asked := r.now()
 	for flushed := h.flush; flushed < h.insert; {
 		if now := r.now(); now.Sub(asked) > 20*time.Millisecond {
 			r.commitNow()
 			asked = now
 		}
-		if err := sleep(ctx, time.Millisecond); err != nil {
-			return err
+		err := sleep(ctx, time.Millisecond)
+		if err == nil {
+			err = r.conn.QueryRow(ctx, sqlFlushed).Scan(&flushed)
 		}
-		if err := r.conn.QueryRow(ctx, sqlFlushed).Scan(&flushed); err != nil {
-			return fmt.Errorf("wait for the log to be durable: %w", err)
+		if err != nil {
+			return fmt.Errorf("wait for the log to be durable: %w", because(ctx, err))
 		}
 	}
 	return nil

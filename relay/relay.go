@@ -19,8 +19,10 @@ type Relay struct {
 	log   *slog.Logger
 	owner uuid.UUID
 	now   func() time.Time
-	stats counters
-	state atomic.Int32 // a State
+	// Far beyond what a read of the log takes, on a cold disk too.
+	readTimeout time.Duration
+	stats       counters
+	state       atomic.Int32 // a State
 
 	aborted context.Context
 	abort   context.CancelFunc
@@ -47,7 +49,7 @@ func New(cfg Config) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	r := &Relay{cfg: cfg, sql: statementsFor(cfg.Schema), log: cfg.Logger, owner: owner, now: time.Now}
+	r := &Relay{cfg: cfg, sql: statementsFor(cfg.Schema), log: cfg.Logger, owner: owner, now: time.Now, readTimeout: time.Minute}
 	r.aborted, r.abort = context.WithCancel(context.Background())
 	return r, nil
 }
@@ -104,7 +106,11 @@ func (r *Relay) Run(ctx context.Context) error {
 			// Whatever is wrong now was right at the start, and may be again.
 			conn, s, err = r.connect(ctx)
 		} else {
-			err = explainDatabase(r.lead(ctx, conn, s))
+			began := r.now()
+			err = explainDatabase(r.lead(ctx, conn, s, func() { trouble.over("the database answers again") }))
+			if r.now().Sub(began) > r.cfg.Lease {
+				pause.reset()
+			}
 			if err == nil || final(err) || r.aborted.Err() != nil || (r.cfg.UntilEmpty && unreachable(err)) {
 				return err
 			}
@@ -114,6 +120,12 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 		if err == nil {
 			continue
+		}
+		if ctx.Err() != nil {
+			if !errors.Is(err, context.Canceled) {
+				r.log.Warn("stopped, but not cleanly: events may be published again, and others wait for the lease to run out", "error", err)
+			}
+			break
 		}
 		if errors.Is(err, errLeaseLost) {
 			r.log.Warn("lost the lease; standing by")
@@ -132,14 +144,15 @@ func (r *Relay) start(ctx context.Context) (*pgx.Conn, server, error) {
 	var conn *pgx.Conn
 	var s server
 	err := r.patiently(ctx, "database", func(ctx context.Context) (err error) {
-		conn, s, err = r.connect(ctx)
+		if conn, s, err = r.connect(ctx); err != nil {
+			return err
+		}
+		if err = r.checkSchema(ctx, conn); err != nil {
+			closeConn(conn)
+		}
 		return err
 	})
 	if err != nil {
-		return nil, s, err
-	}
-	if err := r.checkSchema(ctx, conn); err != nil {
-		closeConn(conn)
 		return nil, s, err
 	}
 	if c, ok := r.cfg.Publisher.(interface{ Check(context.Context) error }); ok {
@@ -183,13 +196,17 @@ func (r *Relay) patiently(ctx context.Context, what string, try func(context.Con
 	}
 }
 
-// lead waits for the lease and relays for one term.
-func (r *Relay) lead(ctx context.Context, conn *pgx.Conn, s server) error {
+// lead waits for the lease and relays for one term. It calls answered when the
+// database has answered for the first time.
+func (r *Relay) lead(ctx context.Context, conn *pgx.Conn, s server, answered func()) error {
 	waiting := r.now()
 	for standby := false; ; standby = true {
-		l, err := r.acquire(ctx, conn)
+		l, err := r.acquire(conn)
 		if err != nil {
 			return explainDatabase(fmt.Errorf("acquire the lease: %w", err))
+		}
+		if !standby {
+			answered()
 		}
 		if l != nil {
 			r.become(Relaying)

@@ -73,18 +73,15 @@ func (t *term) end(err error) {
 // fails. conn holds the lease and becomes the keeper's; the caller closes it.
 func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) error {
 	log := r.log.With("epoch", l.epoch)
-	reading, s2, err := r.connect(ctx)
+	reading, at, err := r.begin(ctx, s, l)
 	if err != nil {
+		// Nobody is to wait for the end of a lease that is of no use.
+		ctx, cancel := context.WithTimeout(r.aborted, time.Second)
+		defer cancel()
+		_ = r.release(ctx, conn, l)
 		return err
 	}
 	defer closeConn(reading)
-	if s2 != s {
-		return errors.New("two connections reached two different servers")
-	}
-	at, err := r.readCheckpoint(ctx, reading, s)
-	if err != nil {
-		return err
-	}
 
 	detached, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
@@ -108,14 +105,36 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 
 	err = t.work(ctx, &reader{term: t, conn: reading, at: at})
 
-	// Requests under way get their answer while the lease can be trusted.
+	// Requests under way get their answer while the lease can be trusted and
+	// there is time left to save what they acknowledge.
 	t.halt(err)
-	timer := time.AfterFunc(max(0, l.left(r.now())), cut)
+	timer := time.AfterFunc(max(0, l.left(r.now())-l.ttl/5), cut)
 	t.working.Wait()
 	timer.Stop()
 	stopKeeper()
 	keeper.Wait()
 	return t.finish(detached, k, err)
+}
+
+// begin opens the connection that reads, and finds out where to begin, while the
+// lease lasts.
+func (r *Relay) begin(ctx context.Context, s server, l *lease) (*pgx.Conn, checkpoint, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.left(r.now()), errors.New("the lease ran out before the database answered"))
+	defer cancel()
+	conn, s2, err := r.connect(ctx)
+	if err != nil {
+		return nil, checkpoint{}, because(ctx, err)
+	}
+	var at checkpoint
+	if s2 != s {
+		err = errors.New("two connections reached two different servers")
+	} else if at, err = r.readCheckpoint(ctx, conn, s); err != nil {
+		err = because(ctx, err)
+	}
+	if err != nil {
+		closeConn(conn)
+	}
+	return conn, at, err
 }
 
 // work reads and, once there is nothing more to be read, waits for the lanes.

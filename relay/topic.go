@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,33 +24,28 @@ type topic struct {
 	turn    int  // the lane for the next event without a key
 
 	pushed  []*item       // the dispatcher's own
-	arrived chan struct{} // something waits, or the lanes have become empty
+	arrived chan struct{} // something begins to wait, or the lanes have become empty
 }
 
 // dispatch hands events, in order of position, to their topics. Only the reader
 // calls it.
-func (t *term) dispatch(items []*item) error {
+func (t *term) dispatch(items []*item) {
 	var touched []*topic
 	var last *topic
 	for _, it := range items {
 		if last == nil || last.name != it.Topic {
 			last = t.topic(it.Topic)
 		}
-		it.topic = last
 		if len(last.pushed) == 0 {
 			touched = append(touched, last)
 		}
 		last.pushed = append(last.pushed, it)
 	}
 	for _, tp := range touched {
-		err := tp.push(tp.pushed)
+		tp.push(tp.pushed)
 		clear(tp.pushed)
 		tp.pushed = tp.pushed[:0]
-		if err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // topic returns the topic of that name, and begins to look after it.
@@ -63,27 +59,35 @@ func (t *term) topic(name string) *topic {
 	return tp
 }
 
-func (tp *topic) push(items []*item) error {
+func (tp *topic) push(items []*item) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
-	if len(tp.lanes) == 0 || tp.holding || len(tp.waiting) > 0 {
-		tp.waiting = append(tp.waiting, items...)
-		notify(tp.arrived)
-		return nil
+	if len(tp.lanes) > 0 && !tp.holding && len(tp.waiting) == 0 {
+		items = tp.route(items)
 	}
-	return tp.route(items)
+	tp.wait(items)
 }
 
-// route puts each event into the lane of its partition.
-func (tp *topic) route(items []*item) error {
+func (tp *topic) wait(items []*item) {
+	if len(items) > 0 && len(tp.waiting) == 0 {
+		notify(tp.arrived)
+	}
+	tp.waiting = append(tp.waiting, items...)
+}
+
+// route puts each event into the lane of its partition. It stops at one that
+// asks for a partition beyond those that are known, and returns what is left:
+// the topic may have grown.
+func (tp *topic) route(items []*item) (left []*item) {
+	beyond := func(it *item) bool { return int(it.Partition) >= len(tp.lanes) }
+	if i := slices.IndexFunc(items, beyond); i >= 0 {
+		items, left = items[:i], items[i:]
+	}
 	for _, it := range items {
 		var n int
 		switch {
 		case it.Partition >= 0:
 			n = int(it.Partition)
-			if n >= len(tp.lanes) {
-				return tp.refused(it, n, fmt.Errorf("it asks for partition %d, the topic has 0 to %d", n, len(tp.lanes)-1))
-			}
 		case it.Key != nil:
 			n = partitionOf(it.Key, len(tp.lanes))
 		default:
@@ -101,7 +105,7 @@ func (tp *topic) route(items []*item) error {
 		}
 	}
 	tp.sent += len(items)
-	return nil
+	return left
 }
 
 // acknowledged is told when events of the topic have left their lane.
@@ -125,22 +129,31 @@ func (tp *topic) watch(ctx context.Context) error {
 		if err == nil && n < 1 {
 			err = errors.New("it has no partitions")
 		}
-		// A topic that nothing waits for is nobody's trouble.
-		if it := tp.firstWaiting(); err != nil && it != nil && ctx.Err() == nil {
-			since := trouble.failed("cannot learn the topic's partitions; its events wait", err)
-			if verdict(err) == RefusedTopic && since > tp.cfg.TopicTimeout {
+		held := err == nil && tp.resize(n)
+		it := tp.firstWaiting()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case held:
+			wait = 0 // until the lanes are empty
+		case it == nil && err == nil:
+			trouble.over("the topic's events go on")
+			pause.reset()
+		case it == nil: // what nothing waits for is nobody's trouble
+		case err == nil:
+			err = fmt.Errorf("it asks for partition %d, the topic has 0 to %d", it.Partition, n-1)
+			if trouble.failed("an event asks for a partition that does not exist; the topic's events wait", err) > tp.cfg.TopicTimeout {
+				return tp.refused(it, int(it.Partition), err)
+			}
+			wait = pause.next()
+		case verdict(err) == RefusedTopic:
+			if trouble.failed("the topic cannot be written to; its events wait", err) > tp.cfg.TopicTimeout {
 				return tp.refused(it, -1, err)
 			}
 			wait = pause.next()
-		}
-		if err == nil {
-			trouble.over("the topic's partitions are known")
-			pause.reset()
-			if held, err := tp.resize(n); err != nil {
-				return err
-			} else if held {
-				wait = 0 // until the lanes are empty
-			}
+		default:
+			trouble.failed("cannot learn the topic's partitions; its events wait", err)
+			wait = pause.next()
 		}
 		if tp.await(ctx, wait) != nil {
 			return nil //nolint:nilerr // the end of the term is no failure of the topic's
@@ -149,14 +162,19 @@ func (tp *topic) watch(ctx context.Context) error {
 	return nil
 }
 
-// await returns after d, or with d zero once the lanes have become empty.
+// await returns after d, or with d zero never, and once something has arrived.
 func (tp *topic) await(ctx context.Context, d time.Duration) error {
+	var over <-chan time.Time
 	if d > 0 {
-		return sleep(ctx, d)
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		over = timer.C
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-over:
+		return nil
 	case <-tp.arrived:
 		return nil
 	}
@@ -173,13 +191,13 @@ func (tp *topic) firstWaiting() *item {
 
 // resize takes a number of partitions over once no event is under way in the
 // present lanes; held means that some are.
-func (tp *topic) resize(n int) (held bool, err error) {
+func (tp *topic) resize(n int) (held bool) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
 	if n != len(tp.lanes) {
 		if tp.sent > 0 {
 			tp.holding = true
-			return true, nil
+			return true
 		}
 		if len(tp.lanes) > 0 {
 			tp.log.Info("the topic's number of partitions has changed", "topic", tp.name, "from", len(tp.lanes), "to", n)
@@ -189,7 +207,8 @@ func (tp *topic) resize(n int) (held bool, err error) {
 	tp.holding = false
 	waiting := tp.waiting
 	tp.waiting = nil
-	return false, tp.route(waiting)
+	tp.waiting = tp.route(waiting)
+	return false
 }
 
 func (tp *topic) setLanes(n int) {

@@ -125,7 +125,7 @@ func (t *tracker) advance() {
 		moved = true
 		t.pages[0] = nil
 		t.pages = t.pages[1:]
-		if len(t.free) < 4 {
+		if len(t.free) < 4 && !p.fitted {
 			p.reset()
 			t.free = append(t.free, p)
 		}

@@ -11,6 +11,8 @@ type trouble struct {
 	log   *slog.Logger
 	now   func() time.Time
 	since time.Time
+	kind  string
+	from  time.Time // when kind began
 	last  string
 	tries int
 }
@@ -19,22 +21,27 @@ func newTrouble(log *slog.Logger, now func() time.Time) *trouble {
 	return &trouble{log: log, now: now}
 }
 
-// failed returns for how long it has been failing.
+// failed returns for how long it has been failing with this message: a topic
+// that is not known for a moment after an outage has not been missing all along.
 func (t *trouble) failed(message string, err error) time.Duration {
-	if t.since.IsZero() {
-		t.since = t.now()
+	now := t.now()
+	if t.tries == 0 {
+		t.since = now
+	}
+	if message != t.kind {
+		t.kind, t.from = message, now
 	}
 	t.tries++
 	if text := err.Error(); text != t.last {
 		t.last = text
 		t.log.Warn(message, "error", err)
 	}
-	return t.now().Sub(t.since)
+	return now.Sub(t.from)
 }
 
 func (t *trouble) over(message string) {
 	if t.tries > 0 {
 		t.log.Info(message, "attempts", t.tries, "after", t.now().Sub(t.since).Round(time.Millisecond))
-		t.since, t.last, t.tries = time.Time{}, "", 0
+		t.kind, t.last, t.tries = "", "", 0
 	}
 }
