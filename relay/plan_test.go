@@ -19,37 +19,12 @@ import (
 // log_tx and of the position indexes, no sort of the log, no sequential scan.
 func TestPlansOfTheReader(t *testing.T) {
 	t.Parallel()
-	for _, prepared := range []string{"on a million rows", "on empty leaves"} {
-		t.Run("prepared "+prepared, func(t *testing.T) {
-			t.Parallel()
-			conn, err := pgx.Connect(t.Context(), testservers.Migrated(t))
-			require.NoError(t, err)
-			defer conn.Close(context.Background())
-			exec := func(statement string) {
-				_, err := conn.Exec(t.Context(), statement)
-				require.NoError(t, err)
-			}
-			prepare := func() {
-				exec(sqlSession)
-				exec(`PREPARE poll AS ` + sqlPoll)
-				exec(`PREPARE page AS ` + sqlPage)
-				exec(`PREPARE small AS ` + sqlSmallPage)
-				for range 6 { // more than it takes to choose a generic plan
-					exec(`EXECUTE poll('3:3:', 6000, 2000000)`)
-					exec(`EXECUTE page('3:3:', pg_current_snapshot(), 0, 100, 6000, 2000000)`)
-					exec(`EXECUTE small('3:3:', pg_current_snapshot(), 0, 100, 6000)`)
-				}
-			}
-			if prepared == "on empty leaves" {
-				exec(`ANALYZE tandem.log`)
-				prepare()
-			}
-			exec(`INSERT INTO tandem.log (topic, key, payload)
-				SELECT 'orders', 'k' || n % 1000, decode(repeat('ab', 200), 'hex') FROM generate_series(1, 1000000) AS n`)
-			if prepared == "on a million rows" {
-				prepare()
-			}
-
+	url := testservers.Migrated(t)
+	early := prepared(t, url, `ANALYZE tandem.log`)
+	late := prepared(t, url, `INSERT INTO tandem.log (topic, key, payload)
+		SELECT 'orders', 'k' || n % 1000, decode(repeat('ab', 200), 'hex') FROM generate_series(1, 1000000) AS n`)
+	for name, conn := range map[string]*pgx.Conn{"prepared on empty leaves": early, "prepared on a million rows": late} {
+		t.Run(name, func(t *testing.T) {
 			var now string
 			require.NoError(t, conn.QueryRow(t.Context(), `SELECT pg_current_snapshot()::text`).Scan(&now))
 			idle := explain(t, conn, fmt.Sprintf(`EXECUTE poll('%s', 6000, 2000000)`, now))
@@ -69,6 +44,32 @@ func TestPlansOfTheReader(t *testing.T) {
 			}
 		})
 	}
+}
+
+// prepared returns a session like the reader's that ran a statement, prepared
+// those of the reader, and executed them more often than it takes to choose a
+// generic plan.
+func prepared(t *testing.T, url, first string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	exec := func(statement string) {
+		t.Helper()
+		_, err := conn.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	exec(first)
+	exec(sqlSession)
+	exec(`PREPARE poll AS ` + sqlPoll)
+	exec(`PREPARE page AS ` + sqlPage)
+	exec(`PREPARE small AS ` + sqlSmallPage)
+	for range 6 {
+		exec(`EXECUTE poll('3:3:', 6000, 2000000)`)
+		exec(`EXECUTE page('3:3:', pg_current_snapshot(), 0, 100, 6000, 2000000)`)
+		exec(`EXECUTE small('3:3:', pg_current_snapshot(), 0, 100, 6000)`)
+	}
+	return conn
 }
 
 func explain(t *testing.T, conn *pgx.Conn, statement string) string {
