@@ -46,7 +46,7 @@ func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
 
 func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var s server
-	if _, err := conn.Exec(ctx, sqlSession); err != nil {
+	if _, err := conn.Exec(ctx, sqlSession+fmt.Sprintf(sqlIdle, r.cfg.Lease.Milliseconds()/2)); err != nil {
 		return s, fmt.Errorf("set the session up: %w", err)
 	}
 	var standby bool

@@ -115,7 +115,7 @@ func (p *page) fit() *page {
 	for i := range p.items {
 		used += len(p.items[i].Key) + len(p.items[i].Headers) + len(p.items[i].Payload)
 	}
-	if 2*used >= cap(p.arena) || len(p.items) == 0 {
+	if 2*p.bytes >= cap(p.arena) || len(p.items) == 0 {
 		return p
 	}
 	small := &page{items: make([]item, 0, len(p.items)), arena: make([]byte, 0, used), bytes: p.bytes, under: p.under, after: p.after, fitted: true}

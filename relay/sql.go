@@ -8,7 +8,11 @@ package relay
 // a poll of 2 ms into one of 300 to 800.
 const sqlSession = `SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on;
 SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
-SET max_parallel_workers_per_gather = 0; SET idle_in_transaction_session_timeout = '2s'; SET TimeZone = 'UTC'`
+SET max_parallel_workers_per_gather = 0; SET TimeZone = 'UTC'`
+
+// sqlIdle: half the lease in milliseconds. No transaction of the relay waits for
+// the relay; should one do so all the same, it ends before a successor comes.
+const sqlIdle = `; SET idle_in_transaction_session_timeout = %d`
 
 // sqlServer is what must be known of a server before its log is believed. The
 // timeline is that of the WAL being written; pg_control_checkpoint() lags.

@@ -90,6 +90,7 @@ func (t *tracker) skip(after checkpoint) {
 func (t *tracker) acknowledge(items []*item) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	finished := false
 	for _, it := range items {
 		p := it.page
 		p.done[it.index] = true
@@ -97,11 +98,43 @@ func (t *tracker) acknowledge(items []*item) {
 		if p.remaining == 0 {
 			t.bytes -= p.bytes
 			p.bytes = 0
+			finished = true
 		}
 	}
 	t.outstanding -= len(items)
 	t.advance()
+	if finished {
+		t.thin()
+	}
 	notify(t.moved)
+}
+
+// thin gives back what finished pages hold while an event before them is still
+// under way, perhaps for hours: of any number in a row is left where they end.
+func (t *tracker) thin() {
+	kept := t.pages[:0]
+	for _, p := range t.pages {
+		switch n := len(kept); {
+		case p.remaining > 0:
+			kept = append(kept, p)
+		case n > 0 && kept[n-1].remaining == 0:
+			kept[n-1].after = p.after
+			t.recycle(p)
+		default:
+			kept = append(kept, &page{after: p.after, fitted: true})
+			t.recycle(p)
+		}
+	}
+	clear(t.pages[len(kept):])
+	t.pages = kept
+}
+
+// recycle keeps a few pages to be read into again.
+func (t *tracker) recycle(p *page) {
+	if len(t.free) < 4 && !p.fitted {
+		p.reset()
+		t.free = append(t.free, p)
+	}
 }
 
 // advance moves the checkpoint along the contiguous prefix.
@@ -125,10 +158,7 @@ func (t *tracker) advance() {
 		moved = true
 		t.pages[0] = nil
 		t.pages = t.pages[1:]
-		if len(t.free) < 4 && !p.fitted {
-			p.reset()
-			t.free = append(t.free, p)
-		}
+		t.recycle(p)
 	}
 	if moved {
 		notify(t.dirty)

@@ -97,6 +97,34 @@ func TestSkippingAnEmptyWindowWaitsForWhatIsUnderWay(t *testing.T) {
 	require.Equal(t, "3", tr.checkpoint().prev)
 }
 
+// One event is stuck, a topic's that is away for instance, while thousands of
+// pages after it come and go: none of them may be kept.
+func TestFinishedPagesBehindAStuckEventTakeNoMemory(t *testing.T) {
+	t.Parallel()
+	tr := newTracker(checkpoint{}, 1<<20)
+	page := func(last int64, events int) *page {
+		p, err := tr.room(t.Context(), 1<<10)
+		require.NoError(t, err)
+		p.fill(events, last, 10)
+		p.after = checkpoint{done: last}
+		tr.push(p)
+		return p
+	}
+	stuck := page(1, 1)
+	for last := int64(2); last < 2000; last += 2 {
+		p := page(last+1, 2)
+		second, first := &p.items[1], &p.items[0]
+		tr.acknowledge([]*item{second})
+		tr.acknowledge([]*item{first})
+		require.LessOrEqual(t, len(tr.pages), 2)
+	}
+	require.Equal(t, stuck.bytes, tr.bytes)
+	require.Zero(t, tr.checkpoint())
+	tr.acknowledge([]*item{&stuck.items[0]})
+	require.Equal(t, checkpoint{done: 2001 - 2}, tr.checkpoint())
+	require.Empty(t, tr.pages)
+}
+
 func TestThereIsRoomOnlyBelowTheLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
