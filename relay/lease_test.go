@@ -13,9 +13,9 @@ func TestTrustEndsBeforeTheLeaseDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lease{ttl: 5 * time.Second, started: time.Now()}
 		require.Equal(t, 4500*time.Millisecond, l.left(time.Now()))
-		time.Sleep(4499 * time.Millisecond) // of the bubble's clock
+		<-time.After(4499 * time.Millisecond) // of the bubble's clock
 		require.Positive(t, l.left(time.Now()))
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		require.LessOrEqual(t, l.left(time.Now()), time.Duration(0))
 		l.started = time.Now()
 		require.Positive(t, l.left(time.Now()))

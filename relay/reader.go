@@ -200,7 +200,8 @@ func (r *reader) readPage(ctx context.Context, p *page) error {
 	ctx, cancel := r.statement(ctx)
 	defer cancel()
 	limit := r.limit
-	rows, err := r.queryPage(ctx, limit)
+	statement, arguments := r.pageStatement(limit)
+	rows, err := r.conn.Query(ctx, statement, arguments...)
 	if err == nil {
 		err = readEvents(rows, p, &r.names)
 	}
@@ -229,11 +230,13 @@ func (r *reader) readPage(ctx context.Context, p *page) error {
 	return nil
 }
 
-func (r *reader) queryPage(ctx context.Context, limit int) (pgx.Rows, error) {
+// pageStatement reads up to so many events of the frozen window.
+func (r *reader) pageStatement(limit int) (statement string, arguments []any) {
+	arguments = []any{r.at.prev, r.at.cur, r.at.done, r.at.high, limit}
 	if r.large {
-		return r.conn.Query(ctx, r.sql.page, r.at.prev, r.at.cur, r.at.done, r.at.high, limit, r.cfg.PageBytes)
+		return r.sql.page, append(arguments, r.cfg.PageBytes)
 	}
-	return r.conn.Query(ctx, r.sql.smallPage, r.at.prev, r.at.cur, r.at.done, r.at.high, limit)
+	return r.sql.smallPage, arguments
 }
 
 // hand gives a page to the tracker, then its events to the lanes.

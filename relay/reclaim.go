@@ -27,14 +27,19 @@ func (t *term) reclaimer(ctx context.Context) error {
 			if conn == nil {
 				conn, _, err = t.connect(ctx)
 			}
+			// Not cut short by the end of the term: a leaf that the server goes
+			// on truncating would be neither counted nor to be had by finish.
+			work, cancel := context.WithTimeoutCause(t.publishing, t.readTimeout, fmt.Errorf("no answer within %v", t.readTimeout))
 			if err == nil && t.now().Sub(inbox) > 24*time.Hour {
 				inbox = t.now()
-				t.maintainInbox(ctx, conn)
+				t.maintainInbox(work, conn)
 			}
 			held := 0
 			if err == nil {
-				held, err = t.reclaim(ctx, conn)
+				held, err = t.reclaim(work, conn)
 			}
+			err = because(work, err)
+			cancel()
 			if ctx.Err() != nil {
 				return nil
 			}

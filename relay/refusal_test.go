@@ -211,7 +211,7 @@ func TestAGrowingTopicKeepsTheOrderOfEveryKey(t *testing.T) {
 	m.mu.Lock()
 	m.partitions = 5
 	m.mu.Unlock()
-	l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', 'k1', 'chosen', 4)`)
+	l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', 'chosen', 'chosen', 4)`)
 	l.fill(t, "orders", 1000)
 	m.await(t, 2001)
 	require.NoError(t, stop())

@@ -133,7 +133,7 @@ func (tp *topic) watch(ctx context.Context) error {
 		it := tp.firstWaiting()
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of the term is no failure of the topic's
 		case held:
 			wait = 0 // until the lanes are empty
 		case it == nil && err == nil:

@@ -23,7 +23,7 @@ func TestTroubleLogsEachChangeOnce(t *testing.T) {
 		require.Zero(t, lines(), "nothing was wrong")
 		for range 100 {
 			tr.failed("it fails", errors.New("one"))
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		require.Equal(t, 1, lines())
 		tr.failed("it fails", errors.New("two"))
@@ -44,10 +44,10 @@ func TestTroubleOfAnotherKindBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrouble(slog.New(slog.DiscardHandler), time.Now)
 		tr.failed("no answer", errors.New("timeout"))
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		require.Equal(t, time.Hour, tr.failed("no answer", errors.New("timeout")))
 		require.Zero(t, tr.failed("refused", errors.New("unknown topic")))
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		require.Equal(t, time.Second, tr.failed("refused", errors.New("unknown topic")))
 	})
 }
