@@ -14,9 +14,9 @@ import (
 )
 
 // ownLog is a log on a server that nobody else uses: idle when the test is.
-func ownLog(t testing.TB) *log {
+func ownLog(t testing.TB, settings map[string]string) *log {
 	t.Helper()
-	server := testservers.OwnPostgres(t)
+	server := testservers.OwnPostgres(t, settings)
 	config, err := pgx.ParseConfig(server.URL("postgres"))
 	require.NoError(t, err)
 	m, err := migrations.Open(config, "")
@@ -32,7 +32,7 @@ func ownLog(t testing.TB) *log {
 // before it is published all the same.
 func TestASwitchOfWALOnAnIdleServerDelaysNothing(t *testing.T) {
 	t.Parallel()
-	l := ownLog(t)
+	l := ownLog(t, nil)
 	m := newMemory(1)
 	start(t, l.config(t, m))
 	for i := range 5 {
@@ -45,7 +45,7 @@ func TestASwitchOfWALOnAnIdleServerDelaysNothing(t *testing.T) {
 // goes on, and so does the checkpoint, whose table is cut back afterwards.
 func TestADumpStopsNeitherRelayNorCheckpoint(t *testing.T) {
 	t.Parallel()
-	l := newLog(t)
+	l := ownLog(t, map[string]string{"fsync": "off"}) // it takes thousands of saves
 	m := newMemory(3)
 	cfg := l.config(t, m)
 	cfg.SaveEvery = time.Microsecond
