@@ -157,7 +157,9 @@ func (d *drainBench) polling() float64 {
 		require.NoError(d, tx.Commit(d.Context()))
 		total += len(events)
 	}
-	return drainEvents / time.Since(started).Seconds()
+	elapsed := time.Since(started)
+	d.exec(`TRUNCATE polling`) // its dead rows are not to cost the next one a vacuum
+	return drainEvents / elapsed.Seconds()
 }
 
 func (d *drainBench) publisher() *relaykafka.Publisher {

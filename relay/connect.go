@@ -1,12 +1,15 @@
 package relay
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
@@ -28,6 +31,10 @@ func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
 	// Pages are decoded in the binary format, and their plans are kept.
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
 	config.StatementCacheCapacity = max(config.StatementCacheCapacity, 64)
+	// A page is a megabyte or two; the driver by itself reads 8 kB at a time.
+	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, 64<<10), w)
+	}
 	config.RuntimeParams["application_name"] = "tandem relay " + r.cfg.Holder
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

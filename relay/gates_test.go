@@ -48,7 +48,7 @@ func TestADumpStopsNeitherRelayNorCheckpoint(t *testing.T) {
 	l := ownLog(t, map[string]string{"fsync": "off"}) // it takes thousands of saves
 	m := newMemory(3)
 	cfg := l.config(t, m)
-	cfg.SaveEvery = time.Microsecond
+	cfg.SaveEvery, cfg.BatchEvents = time.Microsecond, 10
 	start(t, cfg)
 	dump, err := l.pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	require.NoError(t, err)

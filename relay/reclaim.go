@@ -11,55 +11,76 @@ import (
 // reclaimer gives the space of wholly published leaves back, and sees to it that
 // the inbox has leaves, on a connection of its own. Its failures are logged and
 // never end a term: a log that grows is better than one that stands still.
-func (t *term) reclaimer(ctx context.Context) error {
-	trouble := newTrouble(t.log, t.now)
-	var conn *pgx.Conn
+type reclaimer struct {
+	*term
+	conn  *pgx.Conn
+	seen  checkpoint // what the last look went by
+	last  time.Time  // when that was
+	inbox time.Time  // when the inbox was last maintained
+}
+
+// leafBits: a leaf has 2^17 positions (migrations/sql/00002_log.sql).
+const leafBits = 17
+
+func (r *reclaimer) run(ctx context.Context) error {
+	trouble := newTrouble(r.log, r.now)
 	defer func() {
-		if conn != nil {
-			closeConn(conn)
+		if r.conn != nil {
+			closeConn(r.conn)
 		}
 	}()
-	var seen *checkpoint
-	var inbox time.Time
-	for {
-		if saved := t.savedTo.Load(); saved != seen || t.now().Sub(inbox) > 24*time.Hour {
-			var err error
-			if conn == nil {
-				conn, _, err = t.connect(ctx)
-			}
-			// Not cut short by the end of the term: a leaf that the server goes
-			// on truncating would be neither counted nor to be had by finish.
-			work, cancel := context.WithTimeoutCause(t.publishing, t.readTimeout, fmt.Errorf("no answer within %v", t.readTimeout))
-			if err == nil && t.now().Sub(inbox) > 24*time.Hour {
-				inbox = t.now()
-				t.maintainInbox(work, conn)
-			}
-			held := 0
-			if err == nil {
-				held, err = t.reclaim(work, conn)
-			}
-			err = because(work, err)
-			cancel()
-			if ctx.Err() != nil {
+	for ctx.Err() == nil {
+		if saved := *r.savedTo.Load(); r.due(saved) {
+			held, err := r.look(ctx)
+			r.last = r.now()
+			switch {
+			case ctx.Err() != nil:
 				return nil
-			}
-			if err != nil {
+			case err != nil:
 				trouble.failed("cannot give space of the log back; it grows until this is mended", err)
-				if conn != nil {
-					closeConn(conn)
-					conn = nil
+				if r.conn != nil {
+					closeConn(r.conn)
+					r.conn = nil
 				}
-			} else {
+			default:
 				trouble.over("space of the log is given back again")
 				if held == 0 {
-					seen = saved
+					r.seen = saved
 				}
 			}
 		}
-		if sleep(ctx, time.Second) != nil {
+		if sleep(ctx, 100*time.Millisecond) != nil {
 			return nil
 		}
 	}
+	return nil
+}
+
+// due: at once when the checkpoint has come to another leaf of a window, else
+// once a second while it moves.
+func (r *reclaimer) due(saved checkpoint) bool {
+	since := r.now().Sub(r.last)
+	return saved.done>>leafBits > r.seen.done>>leafBits && since > 100*time.Millisecond ||
+		saved != r.seen && since > time.Second || r.now().Sub(r.inbox) > 24*time.Hour
+}
+
+// look does what there is to do. It is not cut short by the end of the term: a
+// leaf that the server goes on truncating would be neither counted nor to be had
+// by finish.
+func (r *reclaimer) look(ctx context.Context) (held int, err error) {
+	if r.conn == nil {
+		if r.conn, _, err = r.connect(ctx); err != nil {
+			return 0, err
+		}
+	}
+	work, cancel := context.WithTimeoutCause(r.publishing, r.readTimeout, fmt.Errorf("no answer within %v", r.readTimeout))
+	defer cancel()
+	if r.now().Sub(r.inbox) > 24*time.Hour {
+		r.inbox = r.now()
+		r.maintainInbox(work, r.conn)
+	}
+	held, err = r.reclaim(work, r.conn)
+	return held, because(work, err)
 }
 
 // maintainInbox is what every consumer does too; once a day is often enough for

@@ -79,10 +79,12 @@ const sqlFreeze = `SELECT least($3::bigint, (
 		WHERE i.inhparent = 'tandem.log'::regclass)`
 
 // windowPage: $1 prev, $2 cur, $3 and $4 the bounds by position, $5 a limit in
-// rows. The plan is a merge of the leaves' position indexes.
+// rows. The plan is a merge of the leaves' position indexes. The comparisons
+// before each OR are its cheap cases, and those of nearly every row.
 const windowPage = `SELECT ` + logColumns + ` FROM tandem.log
 	WHERE position > $3 AND position <= $4
-		AND NOT pg_visible_in_snapshot(tx, $1::pg_snapshot) AND pg_visible_in_snapshot(tx, $2::pg_snapshot)
+		AND (tx >= (SELECT pg_snapshot_xmax($1::pg_snapshot)) OR NOT pg_visible_in_snapshot(tx, $1::pg_snapshot))
+		AND (tx < (SELECT pg_snapshot_xmin($2::pg_snapshot)) OR pg_visible_in_snapshot(tx, $2::pg_snapshot))
 	ORDER BY position LIMIT $5`
 
 // sqlSmallPage is for a window without large events: the limit in rows bounds

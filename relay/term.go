@@ -100,7 +100,7 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	defer stopKeeper()
 	var keeper sync.WaitGroup
 	keeper.Go(func() { t.end(k.run(keeping)) })
-	t.working.Go(func() { t.end(t.reclaimer(taking)) })
+	t.working.Go(func() { t.end((&reclaimer{term: t}).run(taking)) })
 	log.Info("relaying", "holder", r.cfg.Holder)
 
 	err = t.work(ctx, &reader{term: t, conn: reading, at: at})
