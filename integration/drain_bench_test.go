@@ -22,7 +22,7 @@ import (
 
 const (
 	drainEvents     = 1_000_000
-	drainRounds     = 3
+	drainRounds     = 5
 	drainPartitions = 6
 	drainPayload    = 200
 	drainKeys       = 10_000
