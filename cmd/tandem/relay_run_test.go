@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -148,22 +149,21 @@ func TestTheFirstSignalDrains(t *testing.T) {
 	require.True(t, free, "the lease was given up")
 }
 
-// A broker that acknowledges nothing holds the drain up; the second signal ends it.
+// A broker that has too few replicas, for ever, holds the drain up; the second
+// signal ends it.
 func TestTheSecondSignalCuts(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	asked, answer := make(chan struct{}, 1), make(chan struct{})
-	t.Cleanup(func() { close(answer) })
-	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+	asked := make(chan struct{}, 1)
+	cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		select {
 		case asked <- struct{}{}:
 		default:
 		}
-		cluster.SleepControl(func() { <-answer })
-		return nil, nil, false
+		return tooFewReplicas(r.(*kmsg.ProduceRequest)), nil, true
 	})
 	database := testservers.Migrated(t)
 	p := startProcess(t, environment(database, cluster.ListenAddrs()[0]), "relay", "--drain-timeout=1h", "--log-level=debug")
@@ -178,4 +178,20 @@ func TestTheSecondSignalCuts(t *testing.T) {
 	require.Equal(t, exitFailed, ended.ExitCode(), p.stderr)
 	lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
 	require.Contains(t, lines[len(lines)-1], "cut short", fmt.Sprint(lines))
+}
+
+func tooFewReplicas(request *kmsg.ProduceRequest) kmsg.Response {
+	response := request.ResponseKind().(*kmsg.ProduceResponse)
+	for _, topic := range request.Topics {
+		t := kmsg.NewProduceResponseTopic()
+		t.Topic = topic.Topic
+		for _, partition := range topic.Partitions {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.Partition = partition.Partition
+			p.ErrorCode = kerr.NotEnoughReplicas.Code
+			t.Partitions = append(t.Partitions, p)
+		}
+		response.Topics = append(response.Topics, t)
+	}
+	return response
 }
