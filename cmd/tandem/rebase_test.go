@@ -1,7 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -35,15 +40,44 @@ func records(t *testing.T, brokers string) []string {
 }
 
 // restore copies a database with pg_dump and psql, without grants: the other
-// server may not have the roles.
+// server may not have the roles. A downloaded server brings neither program;
+// then its contents are copied as they would.
 func restore(t *testing.T, program func(string) string, from, to string) {
 	t.Helper()
+	if _, err := os.Stat(program("pg_dump")); errors.Is(err, fs.ErrNotExist) {
+		copyContents(t, from, to)
+		return
+	}
 	dump, err := exec.CommandContext(t.Context(), program("pg_dump"), "--no-owner", "--no-privileges", from).Output()
 	require.NoError(t, err)
 	load := exec.CommandContext(t.Context(), program("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", to)
 	load.Stdin = strings.NewReader(string(dump))
 	out, err := load.CombinedOutput()
 	require.NoError(t, err, string(out))
+}
+
+// copyContents brings the relay's tables and the log's sequence over by COPY,
+// which is what a dump consists of.
+func copyContents(t *testing.T, from, to string) {
+	t.Helper()
+	require.Equal(t, exitDone, tandem(t, nil, "migrate", "up", "--database-url", to).code)
+	source, target := connect(t, from), connect(t, to)
+	for _, table := range []string{"log", "checkpoint", "lease"} {
+		var data bytes.Buffer
+		// A partitioned table is not copied by its name alone.
+		_, err := source.PgConn().CopyTo(t.Context(), &data, fmt.Sprintf(`COPY (SELECT * FROM tandem.%s) TO STDOUT`, table))
+		require.NoError(t, err)
+		_, err = target.Exec(t.Context(), `TRUNCATE tandem.`+table)
+		require.NoError(t, err)
+		_, err = target.PgConn().CopyFrom(t.Context(), &data, fmt.Sprintf(`COPY tandem.%s FROM STDIN`, table))
+		require.NoError(t, err)
+	}
+	for _, sequence := range []string{"log_position", "checkpoint_save_seq"} {
+		var last int64
+		require.NoError(t, source.QueryRow(t.Context(), `SELECT last_value FROM tandem.`+sequence).Scan(&last))
+		_, err := target.Exec(t.Context(), `SELECT setval($1::text::regclass, $2)`, "tandem."+sequence, last)
+		require.NoError(t, err)
+	}
 }
 
 func relayUntilEmpty(t *testing.T, database, kafka string) {
