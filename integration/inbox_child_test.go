@@ -51,7 +51,7 @@ func startConsumerProcess(t *testing.T, o order) *consumerProcess {
 	require.NoError(t, err)
 	self, err := os.Executable()
 	require.NoError(t, err)
-	p := &consumerProcess{Cmd: exec.Command(self, "-test.run=^TestConsumerProcess$", "-test.v")}
+	p := &consumerProcess{Cmd: exec.Command(self)}
 	p.Env = append(os.Environ(), consumerVariable+"="+string(text))
 	p.Stderr = os.Stderr
 	p.input, err = p.StdinPipe()
@@ -79,16 +79,18 @@ func (p *consumerProcess) awaitLine(t *testing.T, want string) {
 	}
 }
 
-// TestConsumerProcess is such a process; in a normal run it does nothing.
-func TestConsumerProcess(t *testing.T) {
-	text, ok := os.LookupEnv(consumerVariable)
-	if !ok {
-		t.Skip("this is what other tests run as a process of its own")
-	}
+// runConsumer is what such a process does instead of running tests.
+func runConsumer(text string) error {
 	var o order
-	require.NoError(t, json.Unmarshal([]byte(text), &o))
-	pool, err := pgxpool.New(t.Context(), o.Database)
-	require.NoError(t, err)
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	pool, err := pgxpool.New(ctx, o.Database)
+	if err != nil {
+		return err
+	}
 	defer pool.Close()
 	config := consumerConfig(o.Brokers, o.Topic)
 	if o.KilledAtCommit {
@@ -105,10 +107,10 @@ func TestConsumerProcess(t *testing.T) {
 		}
 		return err
 	})
-	require.NoError(t, err)
-	ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGTERM)
-	defer stop()
-	require.NoError(t, consumer.Run(ctx))
+	if err != nil {
+		return err
+	}
+	return consumer.Run(ctx)
 }
 
 // dialSuicidal opens connections that kill the process instead of sending a
