@@ -147,8 +147,9 @@ func (s *Server) format(ctx context.Context, properties string) error {
 	}
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
+	// In one word, because an id may begin with a dash.
 	cmd := exec.CommandContext(ctx, s.java, s.jvm("kafka.tools.StorageTool", "format",
-		"--cluster-id", base64.RawURLEncoding.EncodeToString(id), "--config", s.path("server.properties"))...)
+		"--cluster-id="+base64.RawURLEncoding.EncodeToString(id), "--config", s.path("server.properties"))...)
 	localproc.Prepare(cmd, nil)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("localkafka: format the storage: %w\n%s", err, strings.TrimSpace(string(out)))
