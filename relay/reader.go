@@ -25,6 +25,7 @@ type reader struct {
 	at    checkpoint // how far is read
 	large bool       // the window may hold events of more than 2 kB
 	limit int        // the next page's, in events
+	asked *pageQuery // the next page, where it was asked for ahead
 	names interned
 	refs  []*item // hand's own
 	pause time.Duration
@@ -34,6 +35,7 @@ type reader struct {
 // run reads until ctx ends, or until everything is read that was visible when
 // it began if untilEmpty is set.
 func (r *reader) run(ctx context.Context, untilEmpty bool) error {
+	defer r.drop()
 	r.quiet = r.now()
 	r.large, r.limit = true, r.cfg.PageEvents // what is not known of a window that was begun by another
 	for polled := false; ; {
@@ -195,18 +197,51 @@ func (r *reader) freeze(ctx context.Context, snapshot string) error {
 	return nil
 }
 
-// readPage reads the next page of the frozen window.
-func (r *reader) readPage(ctx context.Context, p *page) error {
-	ctx, cancel := r.statement(ctx)
-	defer cancel()
-	limit := r.limit
-	statement, arguments := r.pageStatement(limit)
-	rows, err := r.conn.Query(ctx, statement, arguments...)
-	if err == nil {
-		err = readEvents(rows, p, &r.names)
+// pageQuery is a page being read.
+type pageQuery struct {
+	rows   pgx.Rows
+	limit  int
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// ask begins to read the next page of the frozen window.
+func (r *reader) ask(ctx context.Context) (*pageQuery, error) {
+	q := &pageQuery{limit: r.limit}
+	q.ctx, q.cancel = r.statement(ctx)
+	statement, arguments := r.pageStatement(q.limit)
+	var err error
+	if q.rows, err = r.conn.Query(q.ctx, statement, arguments...); err != nil { //nolint:rowserrcheck // readEvents does, or nobody reads them
+		err = because(q.ctx, err)
+		q.cancel()
+		return nil, fmt.Errorf("read a page of the log: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("read a page of the log: %w", because(ctx, err))
+	return q, nil
+}
+
+// drop ends a query whose page nobody wants any more.
+func (r *reader) drop() {
+	if r.asked != nil {
+		r.asked.cancel()
+		r.asked.rows.Close()
+		r.asked = nil
+	}
+}
+
+// readPage reads the next page of the frozen window. The one after it is asked
+// for before the page is handed on, so that the server need not wait: but only
+// where there is room for it already, or its statement would wait for the
+// broker with the log locked and a snapshot held.
+func (r *reader) readPage(ctx context.Context, p *page) (err error) {
+	q := r.asked
+	if r.asked = nil; q == nil {
+		if q, err = r.ask(ctx); err != nil {
+			return err
+		}
+	}
+	defer q.cancel()
+	if err := readEvents(q.rows, p, &r.names); err != nil {
+		return fmt.Errorf("read a page of the log: %w", because(q.ctx, err))
 	}
 	events := len(p.items)
 	volume := p.bytes - events*eventOverhead
@@ -217,7 +252,7 @@ func (r *reader) readPage(ctx context.Context, p *page) error {
 	}
 	p.finish()
 	p.under = r.at
-	if events < limit && (!r.large || volume < r.cfg.PageBytes) {
+	if events < q.limit && (!r.large || volume < r.cfg.PageBytes) {
 		if p.after, err = r.afterWindow(r.at.cur); err != nil {
 			return err
 		}
@@ -226,6 +261,11 @@ func (r *reader) readPage(ctx context.Context, p *page) error {
 		p.after.done = p.items[events-1].Position
 	}
 	r.at = p.after
+	if r.at.cur != "" && r.tracker.fits(p.bytes+r.cfg.PageBytes) {
+		if r.asked, err = r.ask(ctx); err != nil {
+			return err
+		}
+	}
 	r.hand(p)
 	return nil
 }

@@ -58,6 +58,14 @@ func (t *tracker) room(ctx context.Context, bytes int) (*page, error) {
 	}
 }
 
+// fits tells whether pages of so many bytes may be read now. Only the reader
+// takes room, so to itself a yes remains one.
+func (t *tracker) fits(bytes int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bytes+bytes <= t.limit
+}
+
 // giveBack returns a page that was not pushed.
 func (t *tracker) giveBack(p *page) {
 	p.reset()
