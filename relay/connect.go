@@ -113,17 +113,17 @@ func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 
 // statements are the relay's statements for its schema.
 type statements struct {
-	version, sequenceCache, checkpoint, poll, freeze, page, smallPage, lastPosition string
-	acquire, renew, release, save, compact                                          string
-	doneLeaves, reclaim, maintainInbox                                              string
-	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence             string
+	version, sequenceCache, checkpoint, poll, freeze, page, smallPage   string
+	acquire, renew, release, save, compact                              string
+	doneLeaves, reclaim, maintainInbox                                  string
+	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
 }
 
 func statementsFor(name string) statements {
 	in := func(statement string) string { return schema.Rewrite(statement, name) }
 	return statements{
 		version: in(sqlVersion), sequenceCache: in(sqlSequenceCache), checkpoint: in(sqlCheckpoint),
-		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage), lastPosition: in(sqlLastPosition),
+		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), compact: in(sqlCompact),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),

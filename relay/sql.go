@@ -78,28 +78,25 @@ const sqlFreeze = `SELECT least($3::bigint, (
 	(SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0) > 0 FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'tandem.log'::regclass)`
 
-// windowPage: $1 prev, $2 cur, $3 and $4 the bounds by position, $5 a limit in
+// sqlSmallPage: $1 prev, $2 cur, $3 and $4 the bounds by position, $5 a limit in
 // rows. The plan is a merge of the leaves' position indexes. The comparisons
 // before each OR are its cheap cases, and those of nearly every row.
-const windowPage = `SELECT ` + logColumns + ` FROM tandem.log
+//
+// It is for a window without large events: the limit in rows bounds its bytes
+// too, at 2 kB each. A running sum would cost half as much again.
+const sqlSmallPage = `SELECT ` + logColumns + ` FROM tandem.log
 	WHERE position > $3 AND position <= $4
 		AND (tx >= (SELECT pg_snapshot_xmax($1::pg_snapshot)) OR NOT pg_visible_in_snapshot(tx, $1::pg_snapshot))
 		AND (tx < (SELECT pg_snapshot_xmin($2::pg_snapshot)) OR pg_visible_in_snapshot(tx, $2::pg_snapshot))
 	ORDER BY position LIMIT $5`
 
-// sqlSmallPage is for a window without large events: the limit in rows bounds
-// its bytes too, at 2 kB each. A running sum would cost half as much again.
-const sqlSmallPage = windowPage
-
-// sqlPage also has a limit in bytes, $6, and returns at least one row.
+// sqlPage is the same for every other window: it also has a limit in bytes, $6, and returns at least one row.
 const sqlPage = `SELECT ` + eventColumns + ` FROM (
 	SELECT *, sum(` + rowSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + rowSize + ` AS before
-	FROM (` + windowPage + `) AS page) AS page
+	FROM (` + sqlSmallPage + `) AS page) AS page
 WHERE before < $6`
 
 const sqlFlushed = `SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint`
-
-const sqlLastPosition = `SELECT last_value FROM tandem.log_position`
 
 // sqlAcquire takes a lease that has run out, was given up, or is still one's
 // own from before a lost connection. The epoch is the fence's first half, the

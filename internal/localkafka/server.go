@@ -97,9 +97,6 @@ func (s *Server) Brokers() []string {
 	return []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))}
 }
 
-// Log returns the last lines that the server wrote.
-func (s *Server) Log(lines int) string { return localproc.Tail(s.path("server.log"), lines) }
-
 // Kill ends the server with SIGKILL.
 func (s *Server) Kill() {
 	s.mu.Lock()

@@ -88,9 +88,6 @@ func (s *Server) Port() int { return s.port }
 // which a downloaded installation does not have.
 func (s *Server) Program(name string) string { return s.program(name) }
 
-// Log returns the last lines that the server wrote.
-func (s *Server) Log(lines int) string { return localproc.Tail(s.logFile(), lines) }
-
 // URL is the address of one of the server's databases for its superuser, the
 // password included. A fresh server has the database "postgres".
 func (s *Server) URL(database string) string {
