@@ -80,6 +80,9 @@ type Config struct {
 	// holds the lease it waits StartTimeout for it.
 	UntilEmpty bool
 
+	// Hooks observe the work, for metrics and traces. Optional.
+	Hooks Hooks
+
 	// Logger gets every change of state once, not every attempt. Defaults to
 	// slog.Default().
 	Logger *slog.Logger

@@ -97,7 +97,7 @@ func (k *keeper) commit(ctx context.Context, at checkpoint) error {
 	var tx string
 	var position int64
 	err := k.conn.QueryRow(ctx, k.sql.save, k.lease.owner, k.lease.epoch, at.prev, at.low, at.cur, at.done, at.high,
-		k.server.system, k.server.timeline, k.server.database).Scan(&tx, &position)
+		k.server.system, k.server.timeline, k.server.database, nil, nil, nil).Scan(&tx, &position)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errLeaseLost
 	}

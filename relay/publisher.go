@@ -18,6 +18,11 @@ type Event struct {
 	Key       []byte // nil where there is no key
 	Headers   []byte // a JSON object of strings, nil where there are none
 	Payload   []byte // nil is a null value, a tombstone
+
+	AtMostOnce bool      // sent once and not again, whatever the outcome
+	NotBefore  time.Time // zero where it is not scheduled
+	Expires    time.Time // zero where it does not expire
+	Replay     int64     // the request that asked for it to be sent again on purpose, else 0
 }
 
 // Publisher sends events to a broker. Package relaykafka has the one for Kafka.

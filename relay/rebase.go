@@ -182,7 +182,7 @@ func (r *Relay) newStart(ctx context.Context, tx pgx.Tx, s server, l *lease, sta
 	}
 	var xid string
 	var position int64
-	err := tx.QueryRow(ctx, r.sql.save, l.owner, l.epoch, start, 0, "", 0, 0, s.system, s.timeline, s.database).Scan(&xid, &position)
+	err := tx.QueryRow(ctx, r.sql.save, l.owner, l.epoch, start, 0, "", 0, 0, s.system, s.timeline, s.database, nil, nil, nil).Scan(&xid, &position)
 	if err != nil {
 		return fmt.Errorf("save the checkpoint: %w", err)
 	}

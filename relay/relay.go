@@ -28,17 +28,6 @@ type Relay struct {
 	abort   context.CancelFunc
 }
 
-type counters struct{ read, published, requests, retries, reclaimed atomic.Int64 }
-
-// Stats counts what a Relay has done since New.
-type Stats struct {
-	Read      int64 // events read from the log, again after a lost connection
-	Published int64 // events acknowledged by the broker
-	Requests  int64 // sent to the broker
-	Retries   int64 // requests that were sent again
-	Reclaimed int64 // leaves of the log given back
-}
-
 // New checks the configuration; its error joins everything that is wrong with it.
 func New(cfg Config) (*Relay, error) {
 	cfg = cfg.withDefaults()
@@ -61,14 +50,6 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	return r.Run(ctx)
-}
-
-// Stats may be called at any time.
-func (r *Relay) Stats() Stats {
-	return Stats{
-		Read: r.stats.read.Load(), Published: r.stats.published.Load(), Requests: r.stats.requests.Load(),
-		Retries: r.stats.retries.Load(), Reclaimed: r.stats.reclaimed.Load(),
-	}
 }
 
 // Abort cuts short the drain that follows the end of Run's context: Run returns

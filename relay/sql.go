@@ -110,7 +110,8 @@ WHERE owner = $1 AND epoch = $2`
 
 const sqlRelease = `UPDATE tandem.lease SET expires_at = '-infinity' WHERE owner = $1 AND epoch = $2`
 
-const sqlSave = `SELECT anchor_tx::text, anchor_position FROM tandem.save_checkpoint($1, $2, $3::text::pg_snapshot, $4, nullif($5, '')::pg_snapshot, $6, $7, $8, $9, $10::bigint::oid)`
+const sqlSave = `SELECT anchor_tx::text, anchor_position FROM tandem.save_checkpoint($1, $2, $3::text::pg_snapshot, $4, nullif($5, '')::pg_snapshot, $6, $7, $8, $9, $10::bigint::oid,
+	$11, $12::text::jsonb, $13)`
 
 const sqlCompact = `SELECT tandem.compact_checkpoint($1, $2)`
 

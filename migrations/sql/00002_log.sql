@@ -15,6 +15,10 @@ CREATE TABLE tandem.log (
     position   bigint      NOT NULL DEFAULT nextval('tandem.log_position'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     id         uuid        NOT NULL DEFAULT tandem.uuidv7(),
+    -- NULL in nearly every row, where they take no space.
+    not_before timestamptz, -- a scheduled event: not sent before
+    expires    timestamptz, -- not sent after
+    at_most_once boolean,   -- true: sent at most once; else at least once
     partition  integer,
     topic      text        NOT NULL,
     key        text,

@@ -16,6 +16,9 @@ CREATE TABLE tandem.checkpoint (
     -- No event visible in cur has a position above high.
     high      bigint      NOT NULL DEFAULT 0,
     epoch     bigint      NOT NULL DEFAULT 0,
+    -- What may have been sent of the at-most-once events beyond this checkpoint,
+    -- each as prev/cur/done: see tandem.claimed. NULL where there is none.
+    claims    text[],
     -- The cluster these snapshots belong to: transaction ids mean nothing
     -- elsewhere. NULL until the first relay has saved.
     system    bigint,
@@ -47,10 +50,16 @@ INSERT INTO tandem.lease DEFAULT VALUES;
 -- It returns an anchor: the log's last position, read before this transaction
 -- had its id, and that id. Every transaction with a greater id draws its
 -- positions above that one.
+--
+-- What leaves or enters the exception path (00006) does so in the same call:
+-- aside are events of the log that this checkpoint passes though they are not
+-- sent, and stored events that were refused again; released are the positions
+-- of stored events that have been sent. So nobody can set aside what a
+-- successor has published.
 -- +goose StatementBegin
 CREATE FUNCTION tandem.save_checkpoint(
     owner uuid, epoch bigint, prev pg_snapshot, low bigint, cur pg_snapshot, done bigint, high bigint,
-    system bigint, timeline integer, database oid)
+    system bigint, timeline integer, database oid, claims text[], aside jsonb, released bigint[])
 RETURNS TABLE (anchor_tx xid8, anchor_position bigint)
 LANGUAGE plpgsql SET synchronous_commit = on AS $$
 #variable_conflict use_variable
@@ -62,8 +71,14 @@ BEGIN
         RETURN;
     END IF;
     anchor_tx := pg_current_xact_id();
-    INSERT INTO tandem.checkpoint (prev, low, cur, done, high, epoch, system, timeline, database)
-        VALUES (prev, low, cur, done, high, epoch, system, timeline, database);
+    INSERT INTO tandem.checkpoint (prev, low, cur, done, high, epoch, claims, system, timeline, database)
+        VALUES (prev, low, cur, done, high, epoch, claims, system, timeline, database);
+    IF aside IS NOT NULL THEN
+        PERFORM tandem.set_aside(aside);
+    END IF;
+    IF released IS NOT NULL THEN
+        DELETE FROM tandem.deferred AS d WHERE d.position = ANY (released);
+    END IF;
     RETURN NEXT;
 END
 $$;
@@ -155,7 +170,25 @@ BEGIN
         RAISE EXCEPTION 'the log still holds events that were not published'
             USING ERRCODE = 'TD002', HINT = 'run the relay with --until-empty first, or TRUNCATE tandem.log to drop them';
     END IF;
+    -- 00006 has been taken back by the time 00003 asks.
+    IF to_regclass('tandem.deferred') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM tandem.deferred) THEN
+            RAISE EXCEPTION 'events are still parked, held, deferred or scheduled'
+                USING ERRCODE = 'TD002', HINT = 'see tandem parked list; redrive or discard them first, or TRUNCATE tandem.deferred to drop them';
+        END IF;
+    END IF;
 END
+$$;
+
+-- Tells whether an at-most-once event may have been sent: whether it lies in one
+-- of the claims. A claim prev/cur/done has the shape of a checkpoint, because
+-- positions are not the order of commits: all that is visible in prev, and, up
+-- to position done, what is visible in cur (which may be empty).
+CREATE FUNCTION tandem.claimed(tx xid8, "position" bigint, claims text[]) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM unnest(claims) AS c WHERE pg_visible_in_snapshot(tx, split_part(c, '/', 1)::pg_snapshot)
+        OR (split_part(c, '/', 2) <> '' AND position <= split_part(c, '/', 3)::bigint
+            AND pg_visible_in_snapshot(tx, nullif(split_part(c, '/', 2), '')::pg_snapshot)))
 $$;
 -- +goose StatementEnd
 
@@ -166,11 +199,12 @@ UPDATE tandem.settings SET schema_version = 3;
 LOCK TABLE tandem.log IN ACCESS EXCLUSIVE MODE;
 SELECT tandem.refuse_unpublished();
 TRUNCATE tandem.log;
+DROP FUNCTION tandem.claimed(xid8, bigint, text[]);
 DROP FUNCTION tandem.refuse_unpublished();
 DROP FUNCTION tandem.reclaim_leaf(integer);
 DROP FUNCTION tandem.leaf_is_done(integer);
 DROP FUNCTION tandem.compact_checkpoint(uuid, bigint);
-DROP FUNCTION tandem.save_checkpoint(uuid, bigint, pg_snapshot, bigint, pg_snapshot, bigint, bigint, bigint, integer, oid);
+DROP FUNCTION tandem.save_checkpoint(uuid, bigint, pg_snapshot, bigint, pg_snapshot, bigint, bigint, bigint, integer, oid, text[], jsonb, bigint[]);
 DROP TABLE tandem.lease;
 DROP TABLE tandem.checkpoint;
 UPDATE tandem.settings SET schema_version = 2;

@@ -22,7 +22,7 @@ BEGIN
         CASE role
         WHEN 'tandem_writer' THEN
             -- Not tx, not position: the order of the log is not the writer's to say.
-            EXECUTE format('GRANT INSERT (id, partition, topic, key, type, headers, payload) ON tandem.log TO %I', role);
+            EXECUTE format('GRANT INSERT (id, not_before, expires, at_most_once, partition, topic, key, type, headers, payload) ON tandem.log TO %I', role);
             EXECUTE format('GRANT USAGE ON SEQUENCE tandem.log_position TO %I', role);
         WHEN 'tandem_relay' THEN
             EXECUTE format('GRANT SELECT, TRUNCATE ON tandem.log TO %I', role);
@@ -32,6 +32,8 @@ BEGIN
             EXECUTE format('GRANT SELECT ON SEQUENCE tandem.log_position TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, TRUNCATE ON tandem.checkpoint TO %I', role);
             EXECUTE format('GRANT SELECT, UPDATE ON tandem.lease TO %I', role);
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tandem.deferred, tandem.dropped, tandem.request, tandem.relay TO %I', role);
+            EXECUTE format('GRANT SELECT ON tandem.parked TO %I', role);
             EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox() TO %I', role);
         WHEN 'tandem_consumer' THEN
             EXECUTE format('GRANT SELECT, INSERT ON tandem.inbox, tandem.inbox_foreign TO %I', role);
@@ -66,9 +68,9 @@ $$;
 REVOKE ALL ON FUNCTION tandem.maintain_inbox() FROM PUBLIC;
 SELECT tandem.grant_roles();
 
-UPDATE tandem.settings SET schema_version = 6;
+UPDATE tandem.settings SET schema_version = 7;
 
 -- +goose Down
 -- The roles stay: another database of the cluster may use them.
 DROP FUNCTION tandem.grant_roles();
-UPDATE tandem.settings SET schema_version = 5;
+UPDATE tandem.settings SET schema_version = 6;
