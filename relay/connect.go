@@ -117,6 +117,7 @@ type statements struct {
 	acquire, renew, release, save, compact                              string
 	doneLeaves, reclaim, maintainInbox                                  string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
+	beat                                                                string
 }
 
 func statementsFor(name string) statements {
@@ -128,5 +129,6 @@ func statementsFor(name string) statements {
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),
+		beat: in(sqlBeat),
 	}
 }

@@ -36,6 +36,7 @@ func (k *keeper) run(ctx context.Context) error {
 	due.Stop()
 	defer due.Stop()
 	armed := false
+	k.beat(k.conn)
 	for {
 		var err error
 		select {
@@ -77,6 +78,7 @@ func (k *keeper) renew(ctx context.Context) error {
 	if err := k.Relay.renew(ctx, k.conn, k.lease); err != nil {
 		return fmt.Errorf("renew the lease: %w", err)
 	}
+	k.beat(k.conn)
 	return nil
 }
 

@@ -290,6 +290,7 @@ func (r *reader) hand(p *page) {
 	for i := range p.items {
 		r.refs = append(r.refs, &p.items[i])
 	}
+	r.noteRead(p)
 	r.tracker.push(p)
 	r.dispatch(r.refs)
 }

@@ -22,7 +22,9 @@ type Relay struct {
 	// Far beyond what a read of the log takes, on a cold disk too.
 	readTimeout time.Duration
 	stats       counters
-	state       atomic.Int32 // a State
+	heart       heart
+	watching    atomic.Pointer[watcher] // of the present term
+	state       atomic.Int32            // a State
 
 	aborted context.Context
 	abort   context.CancelFunc
@@ -76,6 +78,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	defer func() {
 		if conn != nil {
+			r.leave(conn)
 			closeConn(conn)
 		}
 	}()
@@ -194,6 +197,7 @@ func (r *Relay) lead(ctx context.Context, conn *pgx.Conn, s server, answered fun
 			return r.term(ctx, conn, s, l)
 		}
 		r.become(Standby)
+		r.beat(conn)
 		if !standby {
 			r.log.Info("standing by: another relay holds the lease")
 		}

@@ -42,6 +42,7 @@ type term struct {
 
 	forced  chan struct{} // the keeper is to commit something now
 	savedTo atomic.Pointer[checkpoint]
+	readTo  atomic.Pointer[readMark]
 
 	anchorsMu sync.Mutex
 	anchors   anchors
@@ -95,12 +96,16 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 		taking: taking, halt: halt, publishing: publishing, forced: make(chan struct{}, 1),
 	}
 	t.savedTo.Store(&at)
+	t.readTo.Store(&readMark{at: at, position: at.done})
+	w := &watcher{term: t}
+	r.watching.Store(w)
+	defer r.watching.Store(nil)
 	k := &keeper{term: t, conn: conn, saved: at, last: r.now()}
 	keeping, stopKeeper := context.WithCancel(taking)
 	defer stopKeeper()
 	var keeper sync.WaitGroup
 	keeper.Go(func() { t.end(k.run(keeping)) })
-	t.working.Go(func() { t.end((&reclaimer{term: t}).run(taking)) })
+	t.working.Go(func() { t.end((&reclaimer{term: t, watcher: w}).run(taking)) })
 	log.Info("relaying", "holder", r.cfg.Holder)
 
 	err = t.work(ctx, &reader{term: t, conn: reading, at: at})
