@@ -25,6 +25,11 @@ type server struct {
 // were measured with, and refuses a server that is not the primary.
 func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
 	config := r.cfg.Database.Copy()
+	if r.cfg.BeforeConnect != nil {
+		if err := r.cfg.BeforeConnect(ctx, config); err != nil {
+			return nil, server{}, fmt.Errorf("before connecting to the database: %w", err)
+		}
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
