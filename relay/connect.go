@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tandem-outbox/tandem/internal/schema"
+	"github.com/tandem-outbox/tandem/relay/internal/findings"
 )
 
 // server identifies the cluster that positions and snapshots belong to.
@@ -103,22 +105,31 @@ func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 			Remedy:  "run a newer tandem",
 		}
 	}
-	var cache int64
-	if err := conn.QueryRow(ctx, r.sql.sequenceCache).Scan(&cache); err != nil {
-		return explainDatabase(err)
+	found, err := findings.Schema(ctx, conn, r.cfg.Schema)
+	if err != nil {
+		return explainDatabase(fmt.Errorf("look at the schema: %w", err))
 	}
-	if cache != 1 {
-		return &SetupError{
-			Problem: fmt.Sprintf("sequence %s.log_position has CACHE %d: sessions would draw positions out of order", r.cfg.Schema, cache),
-			Remedy:  fmt.Sprintf("run ALTER SEQUENCE %s.log_position CACHE 1", r.cfg.Schema),
-		}
+	return setupError(found)
+}
+
+// setupError is one error for all findings, nil where there are none.
+func setupError(found []findings.Finding) error {
+	switch len(found) {
+	case 0:
+		return nil
+	case 1:
+		return &SetupError{Problem: found[0].Problem + ": " + found[0].Why, Remedy: found[0].Remedy}
 	}
-	return nil
+	var list strings.Builder
+	for i, f := range found {
+		fmt.Fprintf(&list, " (%d) %s.", i+1, f)
+	}
+	return &SetupError{Problem: fmt.Sprintf("%d things are wrong with the database:%s", len(found), list.String())}
 }
 
 // statements are the relay's statements for its schema.
 type statements struct {
-	version, sequenceCache, checkpoint, poll, freeze, page, smallPage   string
+	version, checkpoint, poll, freeze, page, smallPage                  string
 	acquire, renew, release, save, compact                              string
 	doneLeaves, reclaim, maintainInbox                                  string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
@@ -127,7 +138,7 @@ type statements struct {
 func statementsFor(name string) statements {
 	in := func(statement string) string { return schema.Rewrite(statement, name) }
 	return statements{
-		version: in(sqlVersion), sequenceCache: in(sqlSequenceCache), checkpoint: in(sqlCheckpoint),
+		version: in(sqlVersion), checkpoint: in(sqlCheckpoint),
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), compact: in(sqlCompact),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
