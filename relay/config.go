@@ -19,7 +19,8 @@ import (
 type Config struct {
 	// Database is how to connect, from pgx.ParseConfig. The relay opens three
 	// connections of its own: one that reads, one that saves and renews the
-	// lease, and for moments one that gives space back.
+	// lease, and for moments one that gives space back; at its start a fourth,
+	// to see that no pooler shares them with others by transaction.
 	Database *pgx.ConnConfig
 
 	// BeforeConnect is called before each connection is opened, with a copy of

@@ -26,10 +26,52 @@ type server struct {
 // connect opens one connection with the session settings that the statements
 // were measured with, and refuses a server that is not the primary.
 func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
+	conn, err := r.open(ctx)
+	if err != nil {
+		return nil, server{}, err
+	}
+	return r.checked(ctx, conn, r.prepare)
+}
+
+// connectFirst is connect with everything that is looked at once: whether the
+// session is the connection's own, and the schema.
+func (r *Relay) connectFirst(ctx context.Context) (*pgx.Conn, server, error) {
+	conn, err := r.open(ctx)
+	if err != nil {
+		return nil, server{}, err
+	}
+	return r.checked(ctx, conn, func(ctx context.Context, conn *pgx.Conn) (server, error) {
+		if err := r.checkSession(ctx, conn); err != nil {
+			return server{}, err
+		}
+		s, err := r.prepare(ctx, conn)
+		if err != nil {
+			return s, err
+		}
+		return s, r.checkSchema(ctx, conn)
+	})
+}
+
+// checked closes a connection that check finds unfit, or that does not answer.
+func (r *Relay) checked(ctx context.Context, conn *pgx.Conn, check func(context.Context, *pgx.Conn) (server, error)) (*pgx.Conn, server, error) {
+	timeout := conn.Config().ConnectTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
+	defer cancel()
+	s, err := check(ctx, conn)
+	if err != nil {
+		err = because(ctx, err)
+		closeConn(conn)
+		return nil, server{}, explainDatabase(err)
+	}
+	return conn, s, nil
+}
+
+// open opens a connection and sets nothing in its session.
+func (r *Relay) open(ctx context.Context) (*pgx.Conn, error) {
 	config := r.cfg.Database.Copy()
 	if r.cfg.BeforeConnect != nil {
 		if err := r.cfg.BeforeConnect(ctx, config); err != nil {
-			return nil, server{}, fmt.Errorf("before connecting to the database: %w", err)
+			return nil, fmt.Errorf("before connecting to the database: %w", err)
 		}
 	}
 	if config.ConnectTimeout == 0 {
@@ -45,17 +87,24 @@ func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
 	config.RuntimeParams["application_name"] = "tandem relay " + r.cfg.Holder
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, server{}, explainDatabase(err)
+		return nil, explainDatabase(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, config.ConnectTimeout, fmt.Errorf("no answer within %v", config.ConnectTimeout))
-	defer cancel()
-	s, err := r.prepare(ctx, conn)
+	return conn, nil
+}
+
+// checkSession opens a second connection for a moment, to see whether a pooler
+// lets the two share a session.
+func (r *Relay) checkSession(ctx context.Context, conn *pgx.Conn) error {
+	other, err := r.open(ctx)
 	if err != nil {
-		err = because(ctx, err)
-		closeConn(conn)
-		return nil, server{}, explainDatabase(err)
+		return err
 	}
-	return conn, s, nil
+	defer closeConn(other)
+	found, err := findings.Pooler(ctx, conn, other)
+	if err != nil {
+		return fmt.Errorf("look for a pooler: %w", err)
+	}
+	return setupError(found)
 }
 
 func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
