@@ -189,6 +189,39 @@ func once(to *bool, name, usage string) *setting {
 	return s
 }
 
+// flagText is any text; neither the environment nor a file can set it.
+func flagText(to *string, name, kind, usage, example string) *setting {
+	return &setting{
+		name: name, kind: kind, usage: usage, flagOnly: true, allowed: "text", example: example,
+		parse: func(text string) error {
+			if strings.ContainsRune(text, 0) {
+				return errors.New("it has a NUL byte")
+			}
+			*to = text
+			return nil
+		},
+	}
+}
+
+// number is at least least; neither the environment nor a file can set it.
+func number(to *int64, name, usage string, least int64, shown string) *setting {
+	return &setting{
+		name: name, kind: "number", usage: usage, flagOnly: true, shown: shown,
+		allowed: fmt.Sprintf("a number of at least %d", least), example: "100",
+		parse: func(text string) error {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				return errors.New("it is no number")
+			}
+			if n < least {
+				return errors.New("it is too small")
+			}
+			*to = n
+			return nil
+		},
+	}
+}
+
 func choice(to *string, name, usage, initial string, of ...string) *setting {
 	return &setting{
 		name: name, kind: strings.Join(of, "|"), usage: usage, initial: initial,

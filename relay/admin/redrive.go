@@ -33,16 +33,16 @@ type NothingError struct {
 
 func (e *NothingError) Error() string {
 	switch {
+	case e.Parked > 0:
+		return fmt.Sprintf("what matches (%d events) is just being changed by somebody else; try again", e.Parked)
+	case e.UnderWay > 0:
+		return fmt.Sprintf("what matches is being sent again already (%d events)", e.UnderWay)
 	case e.Held > 0:
 		ids := make([]string, 0, len(e.Behind))
 		for _, id := range e.Behind {
 			ids = append(ids, id.String())
 		}
 		return fmt.Sprintf("what matches is not parked but held (%d events), behind %s", e.Held, strings.Join(ids, ", "))
-	case e.UnderWay > 0:
-		return fmt.Sprintf("what matches is being sent again already (%d events)", e.UnderWay)
-	case e.Parked > 0:
-		return fmt.Sprintf("what matches (%d events) is just being changed by somebody else; try again", e.Parked)
 	case e.Deferred+e.Scheduled > 0:
 		return fmt.Sprintf("what matches goes on by itself: %d events wait for their topic, %d for their time", e.Deferred, e.Scheduled)
 	}

@@ -83,7 +83,6 @@ func TestOperatorsDoNotWaitForTheRelay(t *testing.T) {
 	d := newDesk(t)
 	ids := d.poisoned(t)
 	release := d.locked(t, 1, 3)
-	d.exec(t, `SET lock_timeout = '20s'`)
 	request, err := d.Redrive(t.Context(), admin.Selector{}, "alice")
 	require.NoError(t, err)
 	require.Equal(t, int64(1), request.Total)
