@@ -140,7 +140,7 @@ func ageText(seconds float64) string {
 	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	case d < 48*time.Hour:
-		return short(d.Round(time.Second))
+		return shortest(d.Round(time.Second))
 	}
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
@@ -155,4 +155,13 @@ func bytesText(n int64) string {
 		value, i = value/1000, i+1
 	}
 	return fmt.Sprintf("%.1f %cB", value, units[i])
+}
+
+// shortest is 1h for what short calls 1h0m.
+func shortest(d time.Duration) string {
+	text := short(d)
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

@@ -43,7 +43,7 @@ SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.usename, ''), coalesc
 	a.query = '<insufficient privilege>',
 	CASE WHEN h.writes THEN 'events' WHEN h.pid IS NOT NULL THEN 'leaves' ELSE 'rows' END
 FROM pg_stat_activity AS a LEFT JOIN holding AS h ON h.pid = a.pid
-WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'
 	AND (a.xact_start < clock_timestamp() - interval '1 second' AND (h.pid IS NOT NULL OR a.backend_xid IS NOT NULL OR a.backend_xmin IS NOT NULL)
 		OR a.xact_start IS NULL AND h.pid IS NOT NULL)
 ORDER BY h.writes DESC NULLS LAST, a.xact_start NULLS FIRST, a.pid LIMIT 20`
