@@ -138,6 +138,23 @@ func short(d time.Duration) string {
 	return text
 }
 
+// keepLeaves: the ring comes round, so that not all of it can be kept.
+func keepLeaves(to *int) *setting {
+	return &setting{
+		name: "keep-leaves", kind: "number", initial: "0",
+		usage:   "how many published leaves of the log, of 131,072 events each, to keep for tandem replay",
+		allowed: "0 to 14: the log is a ring of 16 leaves", example: "2",
+		parse: func(text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 0 || n > 14 {
+				return errors.New("it cannot be kept")
+			}
+			*to = n
+			return nil
+		},
+	}
+}
+
 func toggle(to *bool, name, usage string) *setting {
 	return &setting{
 		name: name, usage: usage, toggle: true, initial: "false", allowed: "true or false", example: "true",

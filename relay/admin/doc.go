@@ -28,6 +28,8 @@
 //     and until somebody does the relay leaves the key alone;
 //   - never waits for a row (SKIP LOCKED): what a save holds at this moment is the
 //     relay's, and who never waits is in no deadlock;
+//   - discards only what the saved checkpoint has passed: the rest a crash of the
+//     relay would bring back out of the log;
 //   - is one statement, so that no lock waits for a client.
 //
 // A request is written by the statement that marks or takes the rows: both are

@@ -34,7 +34,7 @@ type NothingError struct {
 func (e *NothingError) Error() string {
 	switch {
 	case e.Parked > 0:
-		return fmt.Sprintf("what matches (%d events) is just being changed by somebody else; try again", e.Parked)
+		return fmt.Sprintf("what matches (%d events) is in the relay's or somebody else's hands at this moment; try again", e.Parked)
 	case e.UnderWay > 0:
 		return fmt.Sprintf("what matches is being sent again already (%d events)", e.UnderWay)
 	case e.Held > 0:

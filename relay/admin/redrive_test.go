@@ -155,6 +155,22 @@ func TestDiscardLeavesWhatIsBeingSentAgain(t *testing.T) {
 	require.Equal(t, []int64{1, 2, 4}, d.list(t, admin.Selector{}))
 }
 
+// An event that the saved checkpoint has not passed would come back out of the
+// log after a crash.
+func TestDiscardWaitsForTheCheckpoint(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.exec(t, `INSERT INTO tandem.log (topic, key, payload) VALUES ('orders', 'a', 'x'), ('orders', 'a', 'y')`)
+	parked := d.aside(t, 1, "parked", "orders", "a", "too large")
+	d.aside(t, 2, "waiting", "orders", "a", "")
+	_, err := d.Discard(t.Context(), admin.Selector{IDs: []uuid.UUID{parked}}, false, "alice", "")
+	require.ErrorContains(t, err, "try again")
+	d.exec(t, `INSERT INTO tandem.checkpoint (prev, cur, done) VALUES ('3:3:', pg_current_snapshot(), 1)`)
+	gone, err := d.Discard(t.Context(), admin.Selector{}, true, "alice", "")
+	require.NoError(t, err)
+	require.Equal(t, "1 parked events", gone.String())
+}
+
 func TestWaitFollowsARequest(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

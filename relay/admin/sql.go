@@ -52,6 +52,13 @@ marked AS (
 	UPDATE tandem.deferred AS d SET redrive = asked.request FROM chosen, asked WHERE d.position = chosen.position)
 SELECT ` + requestColumns + ` FROM asked`
 
+// sqlPassed is true of d once the saved checkpoint has passed it. Until then a
+// crash of the relay would have it read again from the log, as if nobody had
+// discarded it; that is a matter of moments. Walks a leaf's position index.
+const sqlPassed = `NOT EXISTS (SELECT FROM tandem.log AS l, (SELECT prev, cur, done FROM tandem.checkpoint ORDER BY save DESC LIMIT 1) AS c
+	WHERE l.position = d.position AND NOT pg_visible_in_snapshot(l.tx, c.prev)
+		AND NOT coalesce(l.position <= c.done AND pg_visible_in_snapshot(l.tx, c.cur), false))`
+
 // sqlDiscard: $5 whether held events may go, $6 by whom, $7 why.
 //
 // Row locks, without waiting: first on parked rows without a redrive (front),
@@ -63,12 +70,12 @@ const sqlDiscard = `WITH wanted AS MATERIALIZED (
 	WHERE $5::boolean AND d.state = 'waiting' AND d.ordered AND d.key IS NOT NULL AND ` + sqlMatches + `),
 front AS MATERIALIZED (
 	SELECT d.position, d.topic, d.key, d.ordered, ` + sqlMatches + ` AS chosen FROM tandem.deferred AS d
-	WHERE d.state = 'parked' AND d.redrive IS NULL
+	WHERE d.state = 'parked' AND d.redrive IS NULL AND ` + sqlPassed + `
 		AND (` + sqlMatches + ` OR d.ordered AND (d.topic, d.key) IN (SELECT topic, key FROM wanted))
 	ORDER BY d.position FOR UPDATE OF d SKIP LOCKED),
 held AS MATERIALIZED (
 	SELECT d.position FROM tandem.deferred AS d
-	WHERE $5::boolean AND d.state = 'waiting' AND d.ordered AND ` + sqlMatches + `
+	WHERE $5::boolean AND d.state = 'waiting' AND d.ordered AND ` + sqlPassed + ` AND ` + sqlMatches + `
 		AND (d.topic, d.key) IN (SELECT f.topic, f.key FROM front AS f WHERE f.ordered)
 	ORDER BY d.position FOR UPDATE OF d SKIP LOCKED),
 gone AS (
