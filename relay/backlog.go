@@ -35,10 +35,17 @@ type Backlog struct {
 	InFlight      int   // events read and neither acknowledged nor set aside
 	InFlightBytes int64 // the memory they take
 
+	// Events that are set aside, each up to 1,000: Waiting are those held and those
+	// deferred.
+	Parked, Waiting, Scheduled int64
+
 	LogBytes int64         // what the log takes on disk, with its indexes
 	Leaves   int           // of the log's 16, those that hold anything
 	Growth   float64       // of LogBytes, in bytes a second over the last minutes; 0 where it shrinks
 	DiskFull time.Duration // until Config.DiskBytes is full at that rate; 0 where it is not known, or does not grow
+
+	// ClockOffset is how much the database's clock is ahead of this machine's.
+	ClockOffset time.Duration
 
 	// Warnings say, for people, which of Config.WarnBacklogBytes and
 	// WarnBacklogAge is passed.
@@ -57,6 +64,16 @@ func (r *Relay) Backlog() Backlog {
 	p := w.tracker.progress()
 	b.InFlight, b.InFlightBytes = p.events, int64(p.bytes)
 	return b
+}
+
+// Lease returns the term that this relay works in, and for how much longer it may
+// trust its lease; zeros while another relay works.
+func (r *Relay) Lease() (epoch int64, left time.Duration) {
+	w := r.watching.Load()
+	if w == nil {
+		return 0, 0
+	}
+	return w.lease.epoch, max(0, w.lease.left(r.now()))
 }
 
 // watcher measures the backlog while a term lasts, on the reclaimer's connection.
@@ -104,10 +121,15 @@ func (w *watcher) measure(ctx context.Context, conn *pgx.Conn) (Backlog, error) 
 	if b.LogBytes, b.Leaves, err = backlog.Size(ctx, conn, w.cfg.Schema); err != nil {
 		return b, err
 	}
+	if b.Parked, b.Waiting, b.Scheduled, err = backlog.Aside(ctx, conn, w.cfg.Schema, watchBound); err != nil {
+		return b, err
+	}
+	asked := w.now()
 	unsaved, err := backlog.Beyond(ctx, conn, w.cfg.Schema, w.savedTo.Load().cursor(), watchBound, time.Time{})
 	if err != nil {
 		return b, err
 	}
+	b.ClockOffset = offset(asked, w.now(), unsaved.Now)
 	b.Unsaved, b.Bytes, b.Estimated, b.Age = unsaved.Events, unsaved.Bytes, unsaved.Estimated, unsaved.Age()
 	if unsaved.Events > 0 {
 		unread, err := backlog.Beyond(ctx, conn, w.cfg.Schema, w.readTo.Load().at.cursor(), watchBound, time.Time{})
@@ -118,6 +140,17 @@ func (w *watcher) measure(ctx context.Context, conn *pgx.Conn) (Backlog, error) 
 	}
 	w.grow(&b)
 	return b, nil
+}
+
+// offset takes the middle between question and answer for when the other clock
+// was read, and what half of that time could be for no difference.
+func offset(asked, answered, theirs time.Time) time.Duration {
+	half := answered.Sub(asked) / 2
+	d := theirs.Sub(asked.Add(half))
+	if d.Abs() <= half {
+		return 0
+	}
+	return d
 }
 
 // grow works out the rate of growth, and when the disk will be full.

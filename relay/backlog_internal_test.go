@@ -65,3 +65,12 @@ func TestTheTimeUntilTheDiskIsFull(t *testing.T) {
 	require.Zero(t, b.Growth)
 	require.Len(t, w.sizes, 1)
 }
+
+func TestTheOffsetOfTheDatabasesClock(t *testing.T) {
+	t.Parallel()
+	asked := time.Now()
+	answered := asked.Add(100 * time.Millisecond)
+	require.Zero(t, offset(asked, answered, asked.Add(20*time.Millisecond)), "both clocks may be right")
+	require.Equal(t, 2*time.Second, offset(asked, answered, asked.Add(2050*time.Millisecond)))
+	require.Equal(t, -2*time.Second, offset(asked, answered, asked.Add(-1950*time.Millisecond)))
+}

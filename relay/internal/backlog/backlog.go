@@ -115,3 +115,11 @@ func Size(ctx context.Context, q Querier, name string) (bytes int64, leaves int,
 	}
 	return bytes, leaves, nil
 }
+
+// Aside counts what is set aside, each state up to bound.
+func Aside(ctx context.Context, q Querier, name string, bound int) (parked, waiting, scheduled int64, err error) {
+	if err := q.QueryRow(ctx, schema.Rewrite(sqlAside, name), bound).Scan(&parked, &waiting, &scheduled); err != nil {
+		return 0, 0, 0, fmt.Errorf("count what is set aside: %w", err)
+	}
+	return parked, waiting, scheduled, nil
+}

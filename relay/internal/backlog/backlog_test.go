@@ -120,3 +120,14 @@ func TestTheLogsSize(t *testing.T) {
 	require.Equal(t, 1, leaves)
 	require.Greater(t, full, empty+50_000)
 }
+
+func TestWhatIsSetAside(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, testservers.Migrated(t))
+	exec(t, conn, `INSERT INTO tandem.deferred (position, created_at, id, topic, state, ordered, due_at, parked_at)
+		SELECT n, now(), gen_random_uuid(), 'orders', CASE WHEN n <= 3 THEN 'parked' WHEN n <= 8 THEN 'waiting' ELSE 'scheduled' END, true, now(), CASE WHEN n <= 3 THEN now() END
+		FROM generate_series(1, 30) AS n`)
+	parked, waiting, scheduled, err := backlog.Aside(t.Context(), conn, "tandem", 20)
+	require.NoError(t, err)
+	require.Equal(t, []int64{3, 5, 20}, []int64{parked, waiting, scheduled})
+}

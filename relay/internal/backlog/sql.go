@@ -28,3 +28,8 @@ const size = `(coalesce(octet_length(payload), 0) + coalesce(octet_length(header
 // sqlSize waits for a leaf that is being truncated, some milliseconds.
 const sqlSize = `SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint, (count(*) FILTER (WHERE pg_relation_size(inhrelid) > 0))::integer
 FROM pg_inherits WHERE inhparent = 'tandem.log'::regclass`
+
+// sqlAside: $1 the bound. By the partial indexes on deferred.
+const sqlAside = `SELECT (SELECT count(*) FROM (SELECT FROM tandem.deferred WHERE state = 'parked' LIMIT $1::bigint) AS p),
+	(SELECT count(*) FROM (SELECT FROM tandem.deferred WHERE state <> 'scheduled' AND state = 'waiting' LIMIT $1::bigint) AS w),
+	(SELECT count(*) FROM (SELECT FROM tandem.deferred WHERE state = 'scheduled' LIMIT $1::bigint) AS s)`
