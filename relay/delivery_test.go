@@ -99,7 +99,7 @@ func TestAtMostOnceThroughManyCrashes(t *testing.T) {
 		go func() { ended <- r.Run(context.Background()) }()
 		m.await(t, before+100)
 		r.Abort()
-		<-ended
+		require.Error(t, <-ended)
 	}
 	drain(t, l.config(t, m))
 	seen := map[string]bool{}

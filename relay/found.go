@@ -19,7 +19,7 @@ const knowKeysUpTo = 10_000
 
 // readAside finds out what is set aside, before the first event is read.
 func (r *Relay) readAside(ctx context.Context, conn *pgx.Conn) (map[string]found, error) {
-	rows, err := conn.Query(ctx, r.sql.setAsideTopics, knowKeysUpTo)
+	rows, err := conn.Query(ctx, r.sql.setAsideTopics, knowKeysUpTo) //nolint:rowserrcheck // ForEachRow does
 	if err != nil {
 		return nil, fmt.Errorf("read what was set aside: %w", err)
 	}

@@ -219,7 +219,7 @@ func (l *lane) fails(err error) {
 	l.topic.mu.Lock()
 	defer l.topic.mu.Unlock()
 	if l.trouble == "" {
-		l.topic.since = l.now()
+		l.since = l.now()
 	}
 	l.trouble = err.Error()
 }

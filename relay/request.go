@@ -44,7 +44,7 @@ func (r *requests) run(ctx context.Context) error {
 			trouble.over("operators' requests are seen again")
 		}
 		if sleep(ctx, requestsEvery) != nil {
-			return nil
+			return nil //nolint:nilerr // the end of the term is no failure of the requests'
 		}
 	}
 	return nil

@@ -40,7 +40,7 @@ func (s *schedule) run(ctx context.Context) error {
 		wait, err := s.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of the term is no failure of the schedule's
 		case err != nil:
 			trouble.failed("cannot read scheduled events", err)
 			wait = retryEvery

@@ -102,7 +102,7 @@ func (s *store) heldKeys(ctx context.Context, topic string) (held map[string]str
 }
 
 func readKeys(ctx context.Context, conn *pgx.Conn, statement string, arguments ...any) (map[string]struct{}, error) {
-	rows, err := conn.Query(ctx, statement, arguments...)
+	rows, err := conn.Query(ctx, statement, arguments...) //nolint:rowserrcheck // ForEachRow does
 	if err != nil {
 		return nil, err
 	}

@@ -25,15 +25,13 @@ func (tp *topic) watch(ctx context.Context) error {
 			err = errors.New("it has no partitions")
 		}
 		if ctx.Err() != nil {
-			break
+			return nil //nolint:nilerr // the end of the term is no failure of the topic's
 		}
-		wait := watchEvery
+		var wait time.Duration // zero: until the lanes are empty
 		switch {
 		case err != nil:
 			wait = tp.unknown(p, &pause, err)
-		case tp.resize(n):
-			wait = 0 // until the lanes are empty
-		default:
+		case !tp.resize(n):
 			wait = tp.known(p, &pause, n)
 		}
 		if undecided := tp.decideInTime(); undecided > 0 && wait > 0 {
