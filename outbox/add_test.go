@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -212,4 +213,35 @@ func sqlState(t testing.TB, err error) string {
 	var pg *pgconn.PgError
 	require.ErrorAs(t, err, &pg)
 	return pg.Code
+}
+
+// The columns of delivery take their value from their own event, whichever
+// events of the call have one; ordinary rows hold NULL.
+func TestDeliveryOfSomeOfTheEvents(t *testing.T) {
+	t.Parallel()
+	events := []outbox.Event{
+		{Topic: "t"}, {Topic: "t", Expires: noon}, {Topic: "t"}, {Topic: "t", AtMostOnce: true, Expires: noon.Add(time.Hour)},
+		{Topic: "t", NotBefore: noon}, {Topic: "t"},
+	}
+	for _, w := range ways(t, testservers.Migrated(t)) {
+		got, err := w.try(t, events...)
+		require.NoError(t, err, w.name)
+		for i, e := range events {
+			want := asStored(e)
+			want.ID = got[i].ID
+			require.Equal(t, want, got[i], "%s: event %d", w.name, i)
+		}
+	}
+}
+
+// What Postgres keeps is microseconds; the rest is cut off, not rounded up.
+func TestTimesAreCutToMicroseconds(t *testing.T) {
+	t.Parallel()
+	e := outbox.Event{Topic: "t", NotBefore: noon.Add(999), Expires: noon.Add(1_999)}
+	for _, w := range ways(t, testservers.Migrated(t)) {
+		got, err := w.try(t, e)
+		require.NoError(t, err, w.name)
+		require.Equal(t, timeAsStored(noon), got[0].NotBefore, w.name)
+		require.Equal(t, timeAsStored(noon.Add(time.Microsecond)), got[0].Expires, w.name)
+	}
 }

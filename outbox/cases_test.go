@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"bytes"
 	"strings"
+	"time"
 
 	"github.com/tandem-outbox/tandem/outbox"
 )
@@ -18,6 +19,11 @@ type limitCase struct {
 	// has no form for, or both a payload and none.
 	notInSQL bool
 }
+
+var (
+	noon      = time.Date(2030, 2, 3, 12, 0, 0, 123_456_000, time.UTC)
+	year10000 = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+)
 
 var acceptedCases = []limitCase{
 	{name: "topic alone", event: outbox.Event{Topic: "t"}},
@@ -45,6 +51,14 @@ var acceptedCases = []limitCase{
 	{name: "header ce without its underscore", event: outbox.Event{Topic: "t", Headers: map[string]string{"ce": "1", "ce-id": "2", "xce_id": "3"}}},
 	{name: "900,000 bytes of payload", event: outbox.Event{Topic: "t", Payload: bytes.Repeat([]byte{0}, 900_000)}},
 	{name: "900,000 bytes together", event: sized(900_000)},
+	{name: "at most once", event: outbox.Event{Topic: "t", AtMostOnce: true}},
+	{name: "scheduled", event: outbox.Event{Topic: "t", NotBefore: noon}},
+	{name: "expiring", event: outbox.Event{Topic: "t", Expires: noon}},
+	{name: "at most once, scheduled and expiring", event: outbox.Event{Topic: "t", Key: "k", AtMostOnce: true, NotBefore: noon, Expires: noon.Add(time.Microsecond)}},
+	{name: "in another time zone", event: outbox.Event{Topic: "t", NotBefore: noon.In(time.FixedZone("", -12*3600)), Expires: noon.Add(time.Hour)}},
+	{name: "expired long ago", event: outbox.Event{Topic: "t", Expires: time.Unix(0, 0)}},
+	{name: "the first time there is", event: outbox.Event{Topic: "t", NotBefore: time.Time{}.Add(time.Microsecond)}},
+	{name: "the last time there is", event: outbox.Event{Topic: "t", Expires: year10000.Add(-time.Microsecond)}},
 }
 
 var refusedCases = []limitCase{
@@ -80,6 +94,18 @@ var refusedCases = []limitCase{
 	{name: "900,001 bytes of payload", event: outbox.Event{Topic: "t", Payload: make([]byte, 900_001)}, field: "payload", limit: 900_000},
 	{name: "900,001 bytes together", event: sized(900_001), field: "payload", limit: 900_000},
 	{name: "900,001 bytes of key", event: outbox.Event{Topic: "t", Key: strings.Repeat("k", 900_001), Tombstone: true}, field: "payload", limit: 900_000},
+	{name: "not_before in year 10000", event: outbox.Event{Topic: "t", NotBefore: year10000}, field: "not_before"},
+	{name: "not_before in year 0", event: outbox.Event{Topic: "t", NotBefore: time.Time{}.Add(-time.Microsecond)}, field: "not_before"},
+	{name: "not_before a nanosecond into year 1", event: outbox.Event{Topic: "t", NotBefore: time.Time{}.Add(1)}, field: "not_before", notInSQL: true},
+	{name: "not_before that timestamptz cannot hold", event: outbox.Event{Topic: "t", NotBefore: time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)}, field: "not_before", notInSQL: true},
+	{name: "expires in year 10000", event: outbox.Event{Topic: "t", Expires: year10000}, field: "expires"},
+	{name: "expires before year 1", event: outbox.Event{Topic: "t", Expires: time.Date(-4000, 1, 1, 0, 0, 0, 0, time.UTC)}, field: "expires"},
+	{name: "expires that timestamptz cannot hold", event: outbox.Event{Topic: "t", Expires: time.Date(-5000, 1, 1, 0, 0, 0, 0, time.UTC)}, field: "expires", notInSQL: true},
+	{name: "expires before it is due", event: outbox.Event{Topic: "t", NotBefore: noon, Expires: noon.Add(-time.Hour)}, field: "expires"},
+	{name: "expires when it is due", event: outbox.Event{Topic: "t", NotBefore: noon, Expires: noon}, field: "expires"},
+	{name: "expires within the microsecond in which it is due", event: outbox.Event{Topic: "t", NotBefore: noon, Expires: noon.Add(999)}, field: "expires"},
+	{name: "the times come before the headers", event: outbox.Event{Topic: "t", NotBefore: year10000, Headers: map[string]string{"": ""}}, field: "not_before"},
+	{name: "the partition comes before the times", event: outbox.Event{Topic: "t", NotBefore: year10000, Partition: new(int32(-1))}, field: "partition"},
 	{name: "the topic comes before the rest", event: outbox.Event{Topic: "", Type: strings.Repeat("x", 1001), Partition: new(int32(-1))}, field: "topic"},
 	{name: "the headers come before the size", event: outbox.Event{Topic: "t", Headers: map[string]string{"ce_x": ""}, Payload: make([]byte, 900_001)}, field: "headers"},
 }

@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"time"
+
 	"github.com/google/uuid"
 
 	"github.com/tandem-outbox/tandem/outbox/internal/insert"
@@ -41,6 +43,23 @@ type Event struct {
 	// Partition sends the event to this partition, counted from 0, whatever
 	// its key. Defaults to the partition of the key, as Java's clients count it.
 	Partition *int32
+
+	// AtMostOnce sends the event once or not at all, for what a repetition
+	// would spoil (metrics, telemetry): it is claimed durably before it is
+	// sent, never retried, and skipped after a restart. It neither holds its
+	// key nor waits for it. Defaults to at least once.
+	AtMostOnce bool
+
+	// NotBefore schedules the event: it leaves its key's order and goes when it
+	// is due by the database's clock, never earlier. Precise to a microsecond,
+	// the rest is cut off; in the years 1 to 9999. Zero is at once.
+	NotBefore time.Time
+
+	// Expires is when the event is of no use any more: it is not sent after it,
+	// but counted and listed as expired, and so is one that has expired already.
+	// After NotBefore, where both are set. Precision, range and clock are those
+	// of NotBefore. Zero is never.
+	Expires time.Time
 }
 
 // NewID returns a new UUIDv7 for Event.ID. Ids of one process ascend.
@@ -53,7 +72,7 @@ type InvalidEventError struct {
 	Index  int    // of the event in the call, counted from 0
 	ID     string // as the caller gave it; empty where Add was to make one
 	Topic  string // as the caller gave it
-	Field  string // id, topic, type, partition, key, headers or payload
+	Field  string // id, topic, type, partition, not_before, expires, key, headers or payload
 	Reason string // for people
 	Limit  int    // the bound that was passed, in Field's unit; 0 where it is not about one
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -32,7 +33,8 @@ func FuzzGoAgreesWithSQL(f *testing.F) {
 		if e.Partition != nil {
 			partition = *e.Partition
 		}
-		f.Add(e.Topic, e.Key, e.Type, e.Headers != nil, name, value, e.Payload, e.Tombstone, e.Partition != nil, partition)
+		f.Add(e.Topic, e.Key, e.Type, e.Headers != nil, name, value, e.Payload, e.Tombstone, e.Partition != nil, partition,
+			e.AtMostOnce, micros(e.NotBefore), micros(e.Expires))
 	}
 	// 100 bytes are enough for the size limit's edge to be found.
 	address := testservers.Migrated(f)
@@ -43,8 +45,9 @@ func FuzzGoAgreesWithSQL(f *testing.F) {
 	inSQL := inPgx(f, address, pgx.QueryExecModeCacheStatement, addBySQL)
 
 	f.Fuzz(func(t *testing.T, topic, key, eventType string, header bool, name, value string,
-		payload []byte, tombstone, hasPartition bool, partition int32) {
-		e := outbox.Event{Topic: topic, Key: key, Type: eventType, Payload: payload, Tombstone: tombstone}
+		payload []byte, tombstone, hasPartition bool, partition int32, atMostOnce bool, notBefore, expires int64) {
+		e := outbox.Event{Topic: topic, Key: key, Type: eventType, Payload: payload, Tombstone: tombstone,
+			AtMostOnce: atMostOnce, NotBefore: fromMicros(notBefore), Expires: fromMicros(expires)}
 		if header {
 			e.Headers = map[string]string{name: value}
 		}
@@ -81,7 +84,28 @@ func requireAgreement(t *testing.T, e outbox.Event, inGo, inSQL func(testing.TB,
 	require.Equal(t, []stored{want}, fromSQL)
 }
 
+// micros are since 1970; 0 is no time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n)
+}
+
+// inText tells whether Postgres has a form for all of e.
 func inText(e outbox.Event) bool {
+	for _, t := range []time.Time{e.NotBefore, e.Expires} {
+		if y := t.UTC().Year(); y <= -4712 || y >= 294_276 {
+			return false
+		}
+	}
 	texts := []string{e.Topic, e.Key, e.Type}
 	for name, value := range e.Headers {
 		texts = append(texts, name, value)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -66,12 +67,18 @@ type stored struct {
 	Type      *string
 	Headers   map[string]string
 	Payload   *string // MD5, because it may be large
+
+	AtMostOnce *bool
+	NotBefore  *string // in UTC, to the microsecond
+	Expires    *string
 }
 
 // readLog gives the events in the order of their positions, as JSON, so that
 // every driver reads them alike. As the superuser: a writer may not.
 const readLog = `SELECT coalesce(json_agg(json_build_object('ID', id, 'Topic', topic, 'Partition', partition, 'Key', key,
-	'Type', type, 'Headers', headers, 'Payload', md5(payload)) ORDER BY position), '[]')::text FROM tandem.log`
+	'Type', type, 'Headers', headers, 'Payload', md5(payload),
+	'AtMostOnce', at_most_once, 'NotBefore', to_char(not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'),
+	'Expires', to_char(expires AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')) ORDER BY position), '[]')::text FROM tandem.log`
 
 func decode(t testing.TB, text string) []stored {
 	t.Helper()
@@ -106,5 +113,16 @@ func asStored(e outbox.Event) stored {
 		sum := md5.Sum(e.Payload)
 		s.Payload = new(hex.EncodeToString(sum[:]))
 	}
+	if e.AtMostOnce {
+		s.AtMostOnce = new(true)
+	}
+	s.NotBefore, s.Expires = timeAsStored(e.NotBefore), timeAsStored(e.Expires)
 	return s
+}
+
+func timeAsStored(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.UTC().Format("2006-01-02 15:04:05.000000"))
 }

@@ -72,6 +72,11 @@ func TestRefusedBySQLAlone(t *testing.T) {
 	conn := connect(t, asWriter(t, testservers.Migrated(t)))
 	for statement, field := range map[string]string{
 		`SELECT tandem.add(NULL, 'x')`:                                  "topic",
+		`SELECT tandem.add('t', 'x', not_before => 'infinity')`:         "not_before",
+		`SELECT tandem.add('t', 'x', not_before => '-infinity')`:        "not_before",
+		`SELECT tandem.add('t', 'x', expires => 'infinity')`:            "expires",
+		`SELECT tandem.add('t', 'x', expires => '-infinity')`:           "expires",
+		`SELECT tandem.add('t', 'x', expires => '0001-01-01 00:00+00')`: "expires", // "none" in Go
 		`SELECT tandem.add('t', 'x', headers => '[]')`:                  "headers",
 		`SELECT tandem.add('t', 'x', headers => 'null')`:                "headers",
 		`SELECT tandem.add('t', 'x', headers => '"a"')`:                 "headers",

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -116,12 +117,20 @@ func addBySQL(ctx context.Context, tx pgx.Tx, events ...outbox.Event) error {
 			id = &e.ID
 		}
 		_, err = tx.Exec(ctx, `SELECT tandem.add(topic => $1, payload => $2::bytea, key => $3, headers => $4::text::jsonb,
-			type => $5, id => $6::text::uuid, partition => $7)`, e.Topic, payload, e.Key, string(headers), e.Type, id, e.Partition)
+			type => $5, id => $6::text::uuid, partition => $7, at_most_once => $8, not_before => $9, expires => $10)`,
+			e.Topic, payload, e.Key, string(headers), e.Type, id, e.Partition, e.AtMostOnce, orNull(e.NotBefore), orNull(e.Expires))
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // refusal is the field and the limit that err names, whichever way it came.

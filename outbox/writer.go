@@ -101,7 +101,7 @@ func arguments(c *insert.Columns) []any {
 	for i, id := range c.IDs {
 		ids[i] = pgtype.UUID{Bytes: id, Valid: true}
 	}
-	return []any{ids, c.Topics, c.Partitions, c.Keys, c.Types, c.Headers, c.Payloads, c.Sizes}
+	return []any{ids, c.Topics, c.Partitions, c.Keys, c.Types, c.Headers, c.Payloads, c.Sizes, c.AtMostOnce, c.NotBefore, c.Expires}
 }
 
 // isNil also finds a nil pointer inside the interface, such as a

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,8 +19,14 @@ import (
 type Config struct {
 	// Database is how to connect, from pgx.ParseConfig. The relay opens three
 	// connections of its own: one that reads, one that saves and renews the
-	// lease, and for moments one that gives space back.
+	// lease, and for moments one that gives space back; at its start a fourth,
+	// to see that no pooler shares them with others by transaction.
 	Database *pgx.ConnConfig
+
+	// BeforeConnect is called before each connection is opened, with a copy of
+	// Database that it may change: for passwords and certificates that are
+	// renewed while the relay runs. Its error is a failed connection. Optional.
+	BeforeConnect func(context.Context, *pgx.ConnConfig) error
 
 	// Publisher sends the events.
 	Publisher Publisher

@@ -125,12 +125,7 @@ func (r *Relay) start(ctx context.Context) (*pgx.Conn, server, error) {
 	var conn *pgx.Conn
 	var s server
 	err := r.patiently(ctx, "database", func(ctx context.Context) (err error) {
-		if conn, s, err = r.connect(ctx); err != nil {
-			return err
-		}
-		if err = r.checkSchema(ctx, conn); err != nil {
-			closeConn(conn)
-		}
+		conn, s, err = r.connectFirst(ctx)
 		return err
 	})
 	if err != nil {

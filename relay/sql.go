@@ -25,8 +25,6 @@ FROM pg_control_system()`
 
 const sqlVersion = `SELECT schema_version FROM tandem.settings`
 
-const sqlSequenceCache = `SELECT seqcache FROM pg_sequence WHERE seqrelid = 'tandem.log_position'::regclass`
-
 // sqlCheckpoint reads the newest save, with what the restore gate compares: a
 // row of a transaction that this server has not begun yet came from elsewhere.
 const sqlCheckpoint = `SELECT prev::text, low, coalesce(cur::text, ''), done, high, claims, system, timeline, database::bigint,

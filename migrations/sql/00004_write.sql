@@ -3,10 +3,15 @@
 -- +goose Up
 
 -- Adds one event in the caller's transaction and returns its id. The public
--- forms below differ in the payload's type alone.
+-- forms below differ in the payload's type alone. at_most_once: claimed durably
+-- before it is sent, never retried, skipped after a restart; neither holds its key
+-- nor waits for it. not_before: leaves its key's order and goes when it is due by
+-- this server's clock, never earlier. expires: not sent after it, but counted and
+-- listed.
 -- +goose StatementBegin
 CREATE FUNCTION tandem.add_event(
-    topic text, payload bytea, key text, headers jsonb, type text, id uuid, partition integer, content_type text)
+    topic text, payload bytea, key text, headers jsonb, type text, id uuid, partition integer, content_type text,
+    at_most_once boolean, not_before timestamptz, expires timestamptz)
 RETURNS uuid
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -16,6 +21,9 @@ DECLARE
     size   bigint;
     name   text;
     value  jsonb;
+    -- What every format of a time can write; the first one means "none" in Go.
+    early  CONSTANT timestamptz := '0001-01-01 00:00:00+00';
+    late   CONSTANT timestamptz := '10000-01-01 00:00:00+00';
 BEGIN
     IF coalesce(topic, '') = '' THEN
         PERFORM tandem.refuse_event('topic', event || ': topic is empty');
@@ -29,6 +37,13 @@ BEGIN
     END IF;
     IF partition < 0 THEN
         PERFORM tandem.refuse_event('partition', format('%s: partition is %s, it counts from 0', event, partition));
+    END IF;
+    IF NOT (not_before > early AND not_before < late) THEN
+        PERFORM tandem.refuse_event('not_before', format('%s: not_before is %s, allowed are times in the years 1 to 9999', event, not_before));
+    ELSIF NOT (expires > early AND expires < late) THEN
+        PERFORM tandem.refuse_event('expires', format('%s: expires is %s, allowed are times in the years 1 to 9999', event, expires));
+    ELSIF expires <= not_before THEN
+        PERFORM tandem.refuse_event('expires', format('%s: expires is %s, which is not after not_before, %s', event, expires, not_before));
     END IF;
     key := nullif(key, '');
     size := coalesce(octet_length(key), 0) + coalesce(octet_length(payload), 0);
@@ -56,38 +71,46 @@ BEGIN
         headers := headers || jsonb_build_object('content-type', content_type);
     END IF;
     id := coalesce(id, tandem.uuidv7());
-    INSERT INTO tandem.log (id, topic, partition, key, type, headers, payload)
-        VALUES (id, topic, partition, key, nullif(type, ''), nullif(headers, '{}'), payload);
+    INSERT INTO tandem.log (id, not_before, expires, at_most_once, topic, partition, key, type, headers, payload)
+        VALUES (id, not_before, expires, nullif(at_most_once, false), topic, partition, key, nullif(type, ''), nullif(headers, '{}'), payload);
     RETURN id;
 END
 $$;
 
 CREATE FUNCTION tandem.add(
     topic text, payload text, key text DEFAULT NULL, headers jsonb DEFAULT '{}',
-    type text DEFAULT NULL, id uuid DEFAULT NULL, partition integer DEFAULT NULL)
+    type text DEFAULT NULL, id uuid DEFAULT NULL, partition integer DEFAULT NULL,
+    at_most_once boolean DEFAULT false, not_before timestamptz DEFAULT NULL, expires timestamptz DEFAULT NULL)
 RETURNS uuid LANGUAGE sql AS $$
-    SELECT tandem.add_event(topic, convert_to(payload, 'UTF8'), key, headers, type, id, partition, NULL)
+    SELECT tandem.add_event(topic, convert_to(payload, 'UTF8'), key, headers, type, id, partition, NULL,
+        at_most_once, not_before, expires)
 $$;
 
 CREATE FUNCTION tandem.add(
     topic text, payload json, key text DEFAULT NULL, headers jsonb DEFAULT '{}',
-    type text DEFAULT NULL, id uuid DEFAULT NULL, partition integer DEFAULT NULL)
+    type text DEFAULT NULL, id uuid DEFAULT NULL, partition integer DEFAULT NULL,
+    at_most_once boolean DEFAULT false, not_before timestamptz DEFAULT NULL, expires timestamptz DEFAULT NULL)
 RETURNS uuid LANGUAGE sql AS $$
-    SELECT tandem.add_event(topic, convert_to(payload::text, 'UTF8'), key, headers, type, id, partition, 'application/json')
+    SELECT tandem.add_event(topic, convert_to(payload::text, 'UTF8'), key, headers, type, id, partition, 'application/json',
+        at_most_once, not_before, expires)
 $$;
 
 CREATE FUNCTION tandem.add(
     topic text, payload jsonb, key text DEFAULT NULL, headers jsonb DEFAULT '{}',
-    type text DEFAULT NULL, id uuid DEFAULT NULL, partition integer DEFAULT NULL)
+    type text DEFAULT NULL, id uuid DEFAULT NULL, partition integer DEFAULT NULL,
+    at_most_once boolean DEFAULT false, not_before timestamptz DEFAULT NULL, expires timestamptz DEFAULT NULL)
 RETURNS uuid LANGUAGE sql AS $$
-    SELECT tandem.add_event(topic, convert_to(payload::text, 'UTF8'), key, headers, type, id, partition, 'application/json')
+    SELECT tandem.add_event(topic, convert_to(payload::text, 'UTF8'), key, headers, type, id, partition, 'application/json',
+        at_most_once, not_before, expires)
 $$;
 
 CREATE FUNCTION tandem.add(
     topic text, payload bytea, key text DEFAULT NULL, headers jsonb DEFAULT '{}',
-    type text DEFAULT NULL, id uuid DEFAULT NULL, partition integer DEFAULT NULL)
+    type text DEFAULT NULL, id uuid DEFAULT NULL, partition integer DEFAULT NULL,
+    at_most_once boolean DEFAULT false, not_before timestamptz DEFAULT NULL, expires timestamptz DEFAULT NULL)
 RETURNS uuid LANGUAGE sql AS $$
-    SELECT tandem.add_event(topic, payload, key, headers, type, id, partition, NULL)
+    SELECT tandem.add_event(topic, payload, key, headers, type, id, partition, NULL,
+        at_most_once, not_before, expires)
 $$;
 -- +goose StatementEnd
 
@@ -115,9 +138,9 @@ UPDATE tandem.settings SET schema_version = 4;
 
 -- +goose Down
 DROP FUNCTION tandem.lock_key(text[]);
-DROP FUNCTION tandem.add(text, text, text, jsonb, text, uuid, integer);
-DROP FUNCTION tandem.add(text, json, text, jsonb, text, uuid, integer);
-DROP FUNCTION tandem.add(text, jsonb, text, jsonb, text, uuid, integer);
-DROP FUNCTION tandem.add(text, bytea, text, jsonb, text, uuid, integer);
-DROP FUNCTION tandem.add_event(text, bytea, text, jsonb, text, uuid, integer, text);
+DROP FUNCTION tandem.add(text, text, text, jsonb, text, uuid, integer, boolean, timestamptz, timestamptz);
+DROP FUNCTION tandem.add(text, json, text, jsonb, text, uuid, integer, boolean, timestamptz, timestamptz);
+DROP FUNCTION tandem.add(text, jsonb, text, jsonb, text, uuid, integer, boolean, timestamptz, timestamptz);
+DROP FUNCTION tandem.add(text, bytea, text, jsonb, text, uuid, integer, boolean, timestamptz, timestamptz);
+DROP FUNCTION tandem.add_event(text, bytea, text, jsonb, text, uuid, integer, text, boolean, timestamptz, timestamptz);
 UPDATE tandem.settings SET schema_version = 3;

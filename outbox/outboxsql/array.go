@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tandem-outbox/tandem/outbox/internal/insert"
 )
@@ -14,20 +15,34 @@ func arguments(c *insert.Columns) []any {
 	return []any{
 		literal(c.IDs, func(b *strings.Builder, i int) { b.WriteString(c.IDs[i].String()) }),
 		textArray(c.Topics),
-		literal(c.Partitions, func(b *strings.Builder, i int) {
-			if p := c.Partitions[i]; p != nil {
-				b.WriteString(strconv.Itoa(int(*p)))
-			} else {
-				b.WriteString("NULL")
-			}
-		}),
+		sparse(c.Partitions, func(p int32) string { return strconv.Itoa(int(p)) }),
 		nullableTextArray(c.Keys),
 		nullableTextArray(c.Types),
 		nullableTextArray(c.Headers),
 		byteaArray(c.Payloads),
 		literal(c.Sizes, func(b *strings.Builder, i int) { b.WriteString(strconv.FormatInt(c.Sizes[i], 10)) }),
+		sparse(c.AtMostOnce, strconv.FormatBool),
+		sparse(c.NotBefore, inISO),
+		sparse(c.Expires, inISO),
 	}
 }
+
+// sparse is nil, which is NULL, for a column that no event has. The text of an
+// element needs no quotes.
+func sparse[T any](column []*T, text func(T) string) any {
+	if column == nil {
+		return nil
+	}
+	return literal(column, func(b *strings.Builder, i int) {
+		if column[i] == nil {
+			b.WriteString("NULL")
+		} else {
+			b.WriteString(text(*column[i]))
+		}
+	})
+}
+
+func inISO(t time.Time) string { return t.Format(time.RFC3339Nano) }
 
 func textArray(texts []string) string {
 	return literal(texts, func(b *strings.Builder, i int) { quote(b, texts[i]) })

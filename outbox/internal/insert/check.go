@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -25,6 +26,9 @@ func (c *Columns) check(e Event) *Problem {
 		checkTopic(e.Topic),
 		checkType(e.Type),
 		checkPartition(e.Partition),
+		checkTime("not_before", e.NotBefore),
+		checkTime("expires", e.Expires),
+		checkTimes(e),
 		checkText("key", "key", e.Key),
 		checkHeaders(e.Headers),
 		checkTombstone(e),
@@ -85,6 +89,27 @@ func checkPartition(partition *int32) *Problem {
 	}
 	return nil
 }
+
+// checkTime keeps to the years that every format of a time can write. The zero
+// time, which means none here, is not among them.
+func checkTime(field string, given time.Time) *Problem {
+	t := inMicroseconds(given)
+	if given.IsZero() || (t.After(time.Time{}) && t.Year() <= 9999) {
+		return nil
+	}
+	return refuse(field, "is in the year %d, allowed are times in the years 1 to 9999", t.Year())
+}
+
+func checkTimes(e Event) *Problem {
+	notBefore, expires := inMicroseconds(e.NotBefore), inMicroseconds(e.Expires)
+	if e.NotBefore.IsZero() || e.Expires.IsZero() || expires.After(notBefore) {
+		return nil
+	}
+	return refuse("expires", "is %s, which is not after not_before, %s", expires.Format(time.RFC3339Nano), notBefore.Format(time.RFC3339Nano))
+}
+
+// inMicroseconds is t as Postgres keeps it.
+func inMicroseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // checkHeaders goes by sorted name, so that the same event gets the same answer.
 func checkHeaders(headers map[string]string) *Problem {

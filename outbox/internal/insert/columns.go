@@ -3,6 +3,7 @@ package insert
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -18,6 +19,10 @@ type Event struct {
 	Tombstone bool
 	Headers   map[string]string
 	Partition *int32
+
+	AtMostOnce bool
+	NotBefore  time.Time
+	Expires    time.Time
 }
 
 // Columns are the events of one call, as the arrays that Statement is given: one
@@ -31,6 +36,12 @@ type Columns struct {
 	Headers    []*string // JSON objects
 	Payloads   [][]byte
 	Sizes      []int64 // bytes of key, headers and payload together
+
+	// Nil, which is NULL in every row, until an event has one: most calls have
+	// none, and should not pay for three arrays of nothing.
+	AtMostOnce []*bool
+	NotBefore  []*time.Time
+	Expires    []*time.Time
 
 	given []string          // the ids as the caller wrote them
 	seen  map[uuid.UUID]int // where a given id stands
@@ -78,6 +89,9 @@ func (c *Columns) Append(e Event) error {
 	c.Headers = append(c.Headers, headers)
 	c.Payloads = append(c.Payloads, payload(e))
 	c.Sizes = append(c.Sizes, size(e))
+	c.AtMostOnce = appendSparse(c.AtMostOnce, c.Len(), e.AtMostOnce, e.AtMostOnce)
+	c.NotBefore = appendSparse(c.NotBefore, c.Len(), inMicroseconds(e.NotBefore), !e.NotBefore.IsZero())
+	c.Expires = appendSparse(c.Expires, c.Len(), inMicroseconds(e.Expires), !e.Expires.IsZero())
 	c.given = append(c.given, e.ID)
 	return nil
 }
@@ -90,6 +104,19 @@ func (c *Columns) id(given string) (uuid.UUID, error) {
 	id, err := uuid.Parse(given)
 	c.seen[id] = c.Len()
 	return id, err
+}
+
+// appendSparse makes value, if it is set, the nth element. Elements before it
+// that are missing are nil; those after it may be missing altogether, because
+// unnest takes a short array's for NULL.
+func appendSparse[T any](column []*T, n int, value T, set bool) []*T {
+	if !set {
+		return column
+	}
+	for len(column) < n-1 {
+		column = append(column, nil)
+	}
+	return append(column, &value)
 }
 
 func headersJSON(headers map[string]string) (*string, error) {

@@ -25,7 +25,7 @@ func TestPlan(t *testing.T) {
 	for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
 		_, err = conn.Exec(t.Context(), "SET plan_cache_mode = "+mode)
 		require.NoError(t, err)
-		rows, err := conn.Query(t.Context(), "EXPLAIN EXECUTE add("+strings.Repeat("'{}', ", 7)+"'{}')")
+		rows, err := conn.Query(t.Context(), "EXPLAIN EXECUTE add("+strings.Repeat("'{}', ", 10)+"'{}')")
 		require.NoError(t, err)
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		require.NoError(t, err)

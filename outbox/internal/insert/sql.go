@@ -6,7 +6,8 @@ import (
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
-// statement adds all events of a call, each parameter one array of [Columns].
+// statement adds all events of a call, each parameter one array of [Columns]. An
+// array that is NULL, or shorter than the others, is NULL in the rows it lacks.
 //
 // Positions are drawn in the order of the call: ORDER BY keeps the subquery
 // apart from the defaults, so nextval runs above it, row by row. It costs no
@@ -16,10 +17,11 @@ import (
 // change of it needs neither a restart nor a second round trip. A row above it
 // ends the statement with TD001, DETAIL being the limit.
 const statement = `
-INSERT INTO tandem.log (id, topic, partition, key, type, headers, payload)
-SELECT e.id, e.topic, e.partition, e.key, e.type, e.headers::jsonb, e.payload
-FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bigint[])
-    WITH ORDINALITY AS e (id, topic, partition, key, type, headers, payload, size, place)
+INSERT INTO tandem.log (id, not_before, expires, at_most_once, topic, partition, key, type, headers, payload)
+SELECT e.id, e.not_before, e.expires, e.at_most_once, e.topic, e.partition, e.key, e.type, e.headers::jsonb, e.payload
+FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bigint[],
+        $9::boolean[], $10::timestamptz[], $11::timestamptz[])
+    WITH ORDINALITY AS e (id, topic, partition, key, type, headers, payload, size, at_most_once, not_before, expires, place)
 WHERE CASE WHEN e.size > (SELECT max_event_bytes FROM tandem.settings)
     THEN tandem.refuse_event('payload',
         format('event %s for topic %L: key, headers and payload together are %s bytes, allowed are %s (tandem.settings.max_event_bytes)',
