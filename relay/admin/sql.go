@@ -15,8 +15,8 @@ const sqlMatches = `($1::uuid[] IS NULL OR d.id = ANY ($1)) AND ($2::text[] IS N
 const eventColumns = `d.id, d.position, d.topic, d.key, d.type, d.partition, d.state, d.reason, d.hint, d.attempts,
 	d.created_at, d.parked_at, d.tried_at, d.due_at, d.expires, d.redrive, d.behind`
 
-// sqlList: $5 states, $6 a limit or NULL. In order of the primary key, so that
-// the first row comes at once and a limit ends the scan.
+// sqlList: $5 states, $6 a limit or NULL. The planner may sort, on disk if it is
+// much, or walk the primary key. What each is behind comes by deferred_parked.
 const sqlList = `SELECT ` + eventColumns + ` FROM tandem.parked AS d
 WHERE ` + sqlMatches + ` AND d.state = ANY ($5::text[]) ORDER BY d.position LIMIT $6`
 
