@@ -99,7 +99,7 @@ CREATE VIEW tandem.parked AS
     FROM tandem.deferred AS d
     LEFT JOIN LATERAL (
         SELECT p.position, p.id FROM tandem.deferred AS p
-        WHERE p.state = 'parked' AND p.ordered AND p.topic = d.topic AND p.key = d.key AND d.ordered
+        WHERE p.state = 'parked' AND p.ordered AND p.topic = d.topic AND p.key = d.key AND p.position < d.position AND d.ordered
         ORDER BY p.position LIMIT 1) AS b ON d.state = 'waiting';
 
 -- What is in the log still though it has been published, and may be published

@@ -75,8 +75,9 @@ front AS MATERIALIZED (
 	ORDER BY d.position FOR UPDATE OF d SKIP LOCKED),
 held AS MATERIALIZED (
 	SELECT d.position FROM tandem.deferred AS d
+	JOIN (SELECT topic, key, min(position) AS position FROM front WHERE ordered GROUP BY topic, key) AS f
+		ON f.topic = d.topic AND f.key = d.key AND f.position < d.position
 	WHERE $5::boolean AND d.state = 'waiting' AND d.ordered AND ` + sqlPassed + ` AND ` + sqlMatches + `
-		AND (d.topic, d.key) IN (SELECT f.topic, f.key FROM front AS f WHERE f.ordered)
 	ORDER BY d.position FOR UPDATE OF d SKIP LOCKED),
 gone AS (
 	DELETE FROM tandem.deferred AS d
