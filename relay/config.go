@@ -83,6 +83,12 @@ type Config struct {
 	// publish what it has read and to save. Defaults to 10s.
 	DrainTimeout time.Duration
 
+	// KeepLeaves is how many leaves of the log, each of 131,072 positions, are
+	// kept after they have been published, so that they can be replayed; the
+	// newest. At most 14 of the ring's 16. Defaults to 0: then what the leaf being
+	// written still has can be replayed.
+	KeepLeaves int
+
 	// UntilEmpty makes Run end, without error, when everything that was
 	// visible when it acquired the lease is published. Where another relay
 	// holds the lease it waits StartTimeout for it.
@@ -137,6 +143,9 @@ func (c Config) check() error {
 	}
 	if c.MinPoll < 0 || c.MaxPoll < c.MinPoll {
 		bad("Config.MinPoll is %v and Config.MaxPoll is %v: the first must be positive and no longer than the second", c.MinPoll, c.MaxPoll)
+	}
+	if c.KeepLeaves < 0 || c.KeepLeaves > maxKeepLeaves {
+		bad("Config.KeepLeaves is %d, it must be 0 to %d: the log is a ring of %d leaves, and comes round", c.KeepLeaves, maxKeepLeaves, leaves)
 	}
 	for _, f := range []struct {
 		name  string

@@ -119,7 +119,10 @@ const sqlSave = `SELECT anchor_tx::text, anchor_position FROM tandem.save_checkp
 
 const sqlCompact = `SELECT tandem.compact_checkpoint($1, $2)`
 
-const sqlDoneLeaves = `SELECT leaf::integer FROM generate_series(0, 15) AS leaf WHERE tandem.leaf_is_done(leaf)`
+// sqlDoneLeaves: $1 how many are to be kept, the newest. Of two leaves the one
+// that lies nearer behind the one being written is the newer.
+const sqlDoneLeaves = `SELECT leaf::integer FROM generate_series(0, 15) AS leaf WHERE tandem.leaf_is_done(leaf)
+	ORDER BY ((SELECT last_value >> 17 FROM tandem.log_position) - leaf) & 15 OFFSET $1`
 
 const sqlReclaim = `SELECT tandem.reclaim_leaf($1)`
 

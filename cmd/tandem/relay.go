@@ -29,6 +29,7 @@ type relayOptions struct {
 	drainTimeout time.Duration
 	topicTimeout time.Duration
 	saveEvery    time.Duration
+	keepLeaves   int
 	untilEmpty   bool
 	httpAddr     string
 	logFormat    string
@@ -46,6 +47,7 @@ func (o *relayOptions) settings() []*setting {
 		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
 		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
 		duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, 0),
+		keepLeaves(&o.keepLeaves),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
 		httpAddr(&o.httpAddr),
 		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
@@ -92,7 +94,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 	r, err := relay.New(relay.Config{
 		Database: o.database, Publisher: publisher, Schema: o.schema, Lease: o.lease,
 		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
-		UntilEmpty: o.untilEmpty, Logger: log,
+		KeepLeaves: o.keepLeaves, UntilEmpty: o.untilEmpty, Logger: log,
 	})
 	if err != nil {
 		return err

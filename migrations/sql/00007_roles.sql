@@ -33,7 +33,7 @@ BEGIN
             EXECUTE format('GRANT SELECT, INSERT, TRUNCATE ON tandem.checkpoint TO %I', role);
             EXECUTE format('GRANT SELECT, UPDATE ON tandem.lease TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tandem.deferred, tandem.dropped, tandem.request, tandem.relay TO %I', role);
-            EXECUTE format('GRANT SELECT ON tandem.parked TO %I', role);
+            EXECUTE format('GRANT SELECT ON tandem.parked, tandem.published TO %I', role);
             EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox() TO %I', role);
         WHEN 'tandem_consumer' THEN
             EXECUTE format('GRANT SELECT, INSERT ON tandem.inbox, tandem.inbox_foreign TO %I', role);
