@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -95,10 +97,16 @@ func explainDatabase(err error) error {
 	return err
 }
 
-// mayPass tells whether a server's error at connecting may go away by itself:
-// it is starting or stopping, or out of connections. An error without a
-// SQLSTATE did not come from a server.
+// mayPass tells whether an error at connecting may go away by itself: the server
+// is starting or stopping, or out of connections. An error without a SQLSTATE
+// did not come from a server; one about certificates stays.
 func mayPass(err error) bool {
+	var untrusted *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var alert tls.AlertError
+	if errors.As(err, &untrusted) || errors.As(err, &unknown) || errors.As(err, &alert) {
+		return false
+	}
 	state := sqlState(err)
 	return state == "" || strings.HasPrefix(state, "57") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "08")
 }

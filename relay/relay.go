@@ -159,7 +159,7 @@ func (r *Relay) patiently(ctx context.Context, what string, try func(context.Con
 		case errors.As(err, &setup):
 			return err
 		case what == "database" && !mayPass(err):
-			return &SetupError{Problem: "the database refuses the connection", Err: err, Remedy: "check the database URL"}
+			return &SetupError{Problem: "the database refuses the connection", Err: err, Remedy: "check the database URL, and for TLS its sslmode, sslrootcert and sslcert"}
 		case what == "broker" && errors.As(err, &judged) && !judged.Temporary():
 			return &SetupError{Problem: "the brokers cannot be used", Err: err}
 		}

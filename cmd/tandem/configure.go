@@ -23,6 +23,9 @@ const foreign = "TANDEM_TEST_"
 // configure gives a command its settings and what it does. The command runs
 // once every setting has been found right.
 func configure(cmd *cobra.Command, sys system, settings []*setting, do func(context.Context) error) *cobra.Command {
+	for _, s := range settings {
+		settings = append(settings, s.also...)
+	}
 	if slices.ContainsFunc(settings, func(s *setting) bool { return !s.flagOnly }) {
 		settings = append(settings, configFile())
 	}
@@ -82,12 +85,11 @@ func load(cmd *cobra.Command, environ []string, settings []*setting) (problems [
 		return append(problems, oneLine(err))
 	}
 	for _, s := range settings {
-		source := "--" + s.name
-		text := s.initial
+		text, source := s.initial, ""
 		_, inEnv := env[s.name]
 		switch {
 		case cmd.Flags().Changed(s.name):
-			text = s.text
+			text, source = s.text, "--"+s.name
 		case s.flagOnly:
 		case inEnv:
 			text, source = v.GetString(s.name), s.variable()
@@ -96,6 +98,11 @@ func load(cmd *cobra.Command, environ []string, settings []*setting) (problems [
 		}
 		if problem := s.take(text, source); problem != "" {
 			problems = append(problems, problem)
+		}
+	}
+	for _, s := range settings {
+		if s.check != nil {
+			problems = append(problems, s.check()...)
 		}
 	}
 	return problems

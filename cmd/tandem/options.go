@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,52 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
 // The settings that commands are made of.
-
-func databaseURL(to **pgx.ConnConfig) *setting {
-	return &setting{
-		name: "database-url", kind: "url", required: true, secret: true,
-		usage:   "PostgreSQL's address; its password may stand in PGPASSWORD or in ~/.pgpass instead",
-		allowed: "a URL or a connection string of PostgreSQL's", example: "postgres://tandem:secret@localhost:5432/shop",
-		parse: func(text string) (err error) {
-			*to, err = parseDatabase(text)
-			return err
-		},
-	}
-}
-
-// parseDatabase keeps to itself whatever might have a part of the password in it.
-func parseDatabase(text string) (*pgx.ConnConfig, error) {
-	var password string
-	if strings.Contains(text, "://") {
-		u, err := url.Parse(text)
-		if err != nil {
-			return nil, errors.New("it is not a well-formed URL (in a password, write / as %2F, @ as %40, # as %23, % as %25)")
-		}
-		password, _ = u.User.Password()
-		if u.Scheme != "postgres" && u.Scheme != "postgresql" {
-			return nil, errors.New("its scheme is neither postgres:// nor postgresql://")
-		}
-	} else if !strings.Contains(text, "=") {
-		return nil, errors.New("it is neither a URL nor a connection string")
-	}
-	config, err := pgx.ParseConfig(text)
-	if err != nil {
-		reason := errors.Unwrap(err)
-		if reason == nil || password == "" || strings.Contains(reason.Error(), password) {
-			return nil, errors.New("PostgreSQL's driver cannot read it")
-		}
-		return nil, reason
-	}
-	// Without a limit an address that swallows packets holds everything up.
-	config.ConnectTimeout = cmp.Or(config.ConnectTimeout, 5*time.Second)
-	return config, nil
-}
 
 func schemaName(to *string) *setting {
 	return &setting{
@@ -92,6 +49,17 @@ func kafkaBrokers(to *[]string) *setting {
 				brokers = append(brokers, broker)
 			}
 			*to = brokers
+			return nil
+		},
+	}
+}
+
+// text is anything but nothing.
+func text(to *string, name, kind, usage, allowed, example string) *setting {
+	return &setting{
+		name: name, kind: kind, usage: usage, allowed: allowed, example: example,
+		parse: func(text string) error {
+			*to = text
 			return nil
 		},
 	}
@@ -189,7 +157,7 @@ func keepLeaves(to *int) *setting {
 
 func toggle(to *bool, name, usage string) *setting {
 	return &setting{
-		name: name, usage: usage, toggle: true, initial: "false", allowed: "true or false",
+		name: name, usage: usage, toggle: true, initial: "false", allowed: "true or false", example: "true",
 		parse: func(text string) (err error) {
 			if *to, err = strconv.ParseBool(text); err != nil {
 				return errors.New("it is neither true nor false")
@@ -242,7 +210,7 @@ func number(to *int64, name, usage string, least int64, shown string) *setting {
 func choice(to *string, name, usage, initial string, of ...string) *setting {
 	return &setting{
 		name: name, kind: strings.Join(of, "|"), usage: usage, initial: initial,
-		allowed: strings.Join(of, " or "),
+		allowed: strings.Join(of, " or "), example: of[0],
 		parse: func(text string) error {
 			if !slices.Contains(of, text) {
 				return errors.New("it is none of them")

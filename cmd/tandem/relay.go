@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 // relayOptions are the settings of "tandem relay".
 type relayOptions struct {
 	database     *pgx.ConnConfig
-	brokers      []string
+	passwordFile string
+	kafka        kafkaOptions
 	schema       string
 	source       string
 	lease        time.Duration
@@ -37,22 +39,28 @@ type relayOptions struct {
 }
 
 func (o *relayOptions) settings() []*setting {
-	return []*setting{
-		databaseURL(&o.database),
-		kafkaBrokers(&o.brokers),
+	lease := duration(&o.lease, "lease", "how long a relay that has vanished keeps others from taking over", 5*time.Second, 300*time.Millisecond)
+	saveEvery := duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, 0)
+	saveEvery.check = func() []string {
+		if o.saveEvery < o.lease {
+			return nil
+		}
+		return []string{fmt.Sprintf("%s and %s: a relay that saves no more often than its lease runs out may lose the lease with nothing saved; allowed is a --save-every shorter than --lease, for example %s", saveEvery.named(), lease.named(), saveEvery.example)}
+	}
+	return slices.Concat([]*setting{databaseLogin(&o.database, &o.passwordFile)}, o.kafka.settings(), []*setting{
 		schemaName(&o.schema),
 		source(&o.source),
-		duration(&o.lease, "lease", "how long a relay that has vanished keeps others from taking over", 5*time.Second, 300*time.Millisecond),
+		lease,
 		duration(&o.startTimeout, "start-timeout", "how long to wait at the start for what cannot be reached", 30*time.Second, time.Millisecond),
 		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
 		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
-		duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, 0),
+		saveEvery,
 		keepLeaves(&o.keepLeaves),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
 		httpAddr(&o.httpAddr),
 		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
 		logLevel(&o.logLevel),
-	}
+	})
 }
 
 func newRelay(sys system) *cobra.Command {
@@ -78,11 +86,13 @@ second one exits with 1 at once, and what was not saved is published again.`,
 func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 	limitMemory()
 	log := o.logger(sys)
-	publisher, err := relaykafka.New(relaykafka.Config{
-		Brokers: o.brokers,
-		Source:  cmp.Or(o.source, "/tandem/"+cmp.Or(o.database.Database, o.database.User)),
-		Logger:  log,
-	})
+	config := o.kafka.config()
+	config.Source = cmp.Or(o.source, "/tandem/"+cmp.Or(o.database.Database, o.database.User))
+	config.Logger = log
+	if o.kafka.mechanism == saslPlain && !o.kafka.tls {
+		log.Warn("the password goes to Kafka in clear text: set --kafka-tls, or a SCRAM mechanism")
+	}
+	publisher, err := relaykafka.New(config)
 	if err != nil {
 		return err
 	}
@@ -92,7 +102,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 		}
 	}()
 	r, err := relay.New(relay.Config{
-		Database: o.database, Publisher: publisher, Schema: o.schema, Lease: o.lease,
+		Database: o.database, BeforeConnect: readAnew(o.passwordFile), Publisher: publisher, Schema: o.schema, Lease: o.lease,
 		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
 		KeepLeaves: o.keepLeaves, UntilEmpty: o.untilEmpty, Logger: log,
 	})

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -23,8 +25,55 @@ type setting struct {
 	list     bool // given again it adds, as after a comma
 
 	parse func(text string) error // keeps the value; the error says what is wrong with text
+	// check is called when every setting of the command has been taken, and says
+	// what of them contradicts each other. Optional.
+	check func() []string
+	also  []*setting // further settings that every command with this one has
 
-	text string
+	text   string
+	source string // where text came from, as the user knows it; "" for the default
+}
+
+// given tells whether the user set it; of a toggle, whether it is on.
+func (s *setting) given() bool {
+	if s.toggle {
+		on, err := strconv.ParseBool(s.text)
+		return err == nil && on
+	}
+	return s.source != "" && s.text != ""
+}
+
+// named is how messages call it: where its value came from and, unless it is
+// secret, the value.
+func (s *setting) named() string {
+	source := cmp.Or(s.source, "--"+s.name)
+	switch {
+	case s.toggle:
+		return source
+	case s.secret:
+		return source + " (value hidden)"
+	}
+	return fmt.Sprintf("%s %q", source, s.text)
+}
+
+// lacks says that a was given without b, which it needs.
+func lacks(a, b *setting, why string) []string {
+	if !a.given() || b.given() {
+		return nil
+	}
+	example := ""
+	if b.example != "" {
+		example = ", for example " + b.example
+	}
+	return []string{fmt.Sprintf("%s without --%s: %s; set --%s too%s, or leave --%s out", a.named(), b.name, why, b.name, example, a.name)}
+}
+
+// both says that a and b were given, of which there can be only one.
+func both(a, b *setting, why string) []string {
+	if !a.given() || !b.given() {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s and %s: %s; leave one of them out", a.named(), b.named(), why)}
 }
 
 // Set, String and Type make it a flag's value.
@@ -55,9 +104,10 @@ func variableOf(name string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// take parses the text that came from source. The result is a problem for
-// people, empty if there is none.
+// take parses the text that came from source, "" for the default. The result is
+// a problem for people, empty if there is none.
 func (s *setting) take(text, source string) string {
+	s.text, s.source = text, source
 	if text == "" && s.required {
 		return fmt.Sprintf("--%s is missing: set it, or %s; for example %s", s.name, s.variable(), s.example)
 	}
@@ -72,7 +122,7 @@ func (s *setting) take(text, source string) string {
 	if s.secret {
 		value = "(value hidden)"
 	}
-	problem := fmt.Sprintf("%s %s: %s; allowed is %s", source, value, oneLine(err), s.allowed)
+	problem := fmt.Sprintf("%s %s: %s; allowed is %s", cmp.Or(source, "--"+s.name), value, oneLine(err), s.allowed)
 	if s.example != "" {
 		problem += ", for example " + s.example
 	}

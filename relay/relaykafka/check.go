@@ -82,7 +82,7 @@ func (p *Publisher) diagnose(err error) (temporary bool, hint string) {
 		return false, "the brokers refuse the TLS connection: they may want a client certificate"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return true, p.hangUpHint()
-	case errors.Is(err, context.DeadlineExceeded) && p.config.TLS != nil:
+	case errors.Is(err, context.DeadlineExceeded) && p.config.encrypts():
 		return true, "look at the address, whether a firewall lets nothing through, and whether this listener speaks TLS"
 	case errors.Is(err, context.DeadlineExceeded):
 		return true, "look at the address, and whether a firewall lets nothing through"
@@ -93,9 +93,9 @@ func (p *Publisher) diagnose(err error) (temporary bool, hint string) {
 // hangUpHint says what brokers that close the connection mostly want.
 func (p *Publisher) hangUpHint() string {
 	switch {
-	case p.config.TLS == nil && p.config.SASL == nil:
+	case !p.config.encrypts() && p.config.SASL == nil:
 		return "a broker closed the connection: this listener may want TLS or SASL, and neither is configured"
-	case p.config.TLS == nil:
+	case !p.config.encrypts():
 		return "a broker closed the connection: this listener may want TLS, which is not configured, or not accept the password"
 	case p.config.SASL == nil:
 		return "a broker closed the connection: this listener may not speak TLS, or may want SASL, which is not configured"

@@ -43,6 +43,11 @@ type Config struct {
 	// Defaults to nil, which means no encryption.
 	TLS *tls.Config
 
+	// NewTLS is asked instead of TLS for each new connection, so that
+	// certificates that were renewed are used without a restart. Its error
+	// fails that connection. Optional.
+	NewTLS func() (*tls.Config, error)
+
 	// SASL authenticates the connections, with a mechanism of kafka-go's
 	// packages sasl/plain or sasl/scram. Defaults to nil, which means none.
 	SASL sasl.Mechanism
@@ -73,6 +78,17 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// newTLS returns a configuration of TLS, or nil where nothing is encrypted.
+func (c Config) newTLS() (*tls.Config, error) {
+	if c.NewTLS != nil {
+		return c.NewTLS()
+	}
+	return c.TLS, nil
+}
+
+// encrypts tells whether the connections use TLS.
+func (c Config) encrypts() bool { return c.TLS != nil || c.NewTLS != nil }
+
 // check reports everything that is wrong, not only the first thing.
 func (c Config) check() error {
 	var errs []error
@@ -90,6 +106,9 @@ func (c Config) check() error {
 	}
 	if c.ProduceTimeout < leastProduceTimeout {
 		bad("Config.ProduceTimeout is %v, it must be at least %v", c.ProduceTimeout, leastProduceTimeout)
+	}
+	if c.TLS != nil && c.NewTLS != nil {
+		bad("Config.TLS and Config.NewTLS are both set: leave one of them nil")
 	}
 	if c.MetadataTTL < 0 {
 		bad("Config.MetadataTTL is %v, it must be positive", c.MetadataTTL)

@@ -2,6 +2,7 @@ package relaykafka
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -15,6 +16,7 @@ import (
 type dialer struct {
 	net   net.Dialer
 	limit time.Duration // for what the Transport does without a limit: SASL
+	tls   func() (*tls.Config, error)
 
 	mu     sync.Mutex
 	closed bool
@@ -22,8 +24,8 @@ type dialer struct {
 	empty  chan struct{}      // closed when closed and none is open
 }
 
-func newDialer(timeout time.Duration) *dialer {
-	return &dialer{net: net.Dialer{Timeout: timeout}, limit: timeout, open: map[*conn]struct{}{}, empty: make(chan struct{})}
+func newDialer(timeout time.Duration, tls func() (*tls.Config, error)) *dialer {
+	return &dialer{net: net.Dialer{Timeout: timeout}, limit: timeout, tls: tls, open: map[*conn]struct{}{}, empty: make(chan struct{})}
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -31,7 +33,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if !d.add(c) {
 		return nil, net.ErrClosed
 	}
-	opened, err := d.net.DialContext(ctx, network, address)
+	opened, err := d.connect(ctx, network, address)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && d.closed {
@@ -44,6 +46,36 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	c.Conn = opened
 	return c, nil
+}
+
+// connect also encrypts, which the Transport could do too, but with one and the
+// same configuration for ever.
+func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	config, err := d.tls()
+	if err != nil {
+		return nil, err
+	}
+	opened, err := d.net.DialContext(ctx, network, address)
+	if err != nil || config == nil {
+		return opened, err
+	}
+	if config.ServerName == "" {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			opened.Close()
+			return nil, err
+		}
+		config = config.Clone()
+		config.ServerName = host
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.limit)
+	defer cancel()
+	encrypted := tls.Client(opened, config)
+	if err := encrypted.HandshakeContext(ctx); err != nil {
+		opened.Close()
+		return nil, err
+	}
+	return encrypted, nil
 }
 
 func (d *dialer) add(c *conn) bool {

@@ -67,7 +67,7 @@ func New(config Config) (*Publisher, error) {
 		config:   config,
 		envelope: newEnvelope(config.Source),
 		addr:     kafka.TCP(config.Brokers...),
-		dialer:   newDialer(dialTimeout),
+		dialer:   newDialer(dialTimeout, config.newTLS),
 	}
 	p.encoders.New = func() any { return new(encoder) }
 	p.closing, p.cancel = context.WithCancel(context.Background())
@@ -78,7 +78,6 @@ func New(config Config) (*Publisher, error) {
 		MetadataTTL:    brokersTTL,
 		MetadataTopics: []string{}, // none, where nil would be all
 		ClientID:       config.ClientID,
-		TLS:            config.TLS,
 		SASL:           config.SASL,
 		Context:        p.closing,
 	}
