@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	watchEvery = 10 * time.Second
+	measureEvery = 10 * time.Second
 	// So many events are counted; of a larger backlog an estimate will do.
-	watchBound = 1000
+	measureBound = 1000
 	// The log's growth is that of the last minutes, from so much of them on: it
 	// comes in pages and leaves.
 	growthOver, growthFrom = 5 * time.Minute, 30 * time.Second
@@ -98,7 +98,7 @@ func (w *watcher) due(now time.Time) bool {
 	if now.Before(w.next) {
 		return false
 	}
-	w.next = now.Add(watchEvery)
+	w.next = now.Add(measureEvery)
 	return true
 }
 
@@ -121,18 +121,18 @@ func (w *watcher) measure(ctx context.Context, conn *pgx.Conn) (Backlog, error) 
 	if b.LogBytes, b.Leaves, err = backlog.Size(ctx, conn, w.cfg.Schema); err != nil {
 		return b, err
 	}
-	if b.Parked, b.Waiting, b.Scheduled, err = backlog.Aside(ctx, conn, w.cfg.Schema, watchBound); err != nil {
+	if b.Parked, b.Waiting, b.Scheduled, err = backlog.Aside(ctx, conn, w.cfg.Schema, measureBound); err != nil {
 		return b, err
 	}
 	asked := w.now()
-	unsaved, err := backlog.Beyond(ctx, conn, w.cfg.Schema, w.savedTo.Load().cursor(), watchBound, time.Time{})
+	unsaved, err := backlog.Beyond(ctx, conn, w.cfg.Schema, w.savedTo.Load().cursor(), measureBound, time.Time{})
 	if err != nil {
 		return b, err
 	}
 	b.ClockOffset = offset(asked, w.now(), unsaved.Now)
 	b.Unsaved, b.Bytes, b.Estimated, b.Age = unsaved.Events, unsaved.Bytes, unsaved.Estimated, unsaved.Age()
 	if unsaved.Events > 0 {
-		unread, err := backlog.Beyond(ctx, conn, w.cfg.Schema, w.readTo.Load().at.cursor(), watchBound, time.Time{})
+		unread, err := backlog.Beyond(ctx, conn, w.cfg.Schema, w.readTo.Load().at.cursor(), measureBound, time.Time{})
 		if err != nil {
 			return b, err
 		}

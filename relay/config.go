@@ -73,9 +73,10 @@ type Config struct {
 	// schema, a standby) ends Run at once. Defaults to 30s.
 	StartTimeout time.Duration
 
-	// TopicTimeout is how long events may wait for a topic that does not exist
-	// or may not be written to, before Run ends with an error that names it.
-	// Defaults to 30s.
+	// TopicTimeout is how long events wait in memory for a topic or partition
+	// that cannot be written to, before they are set aside in the database so
+	// that the checkpoint and the other topics go on. It is less when memory is
+	// short. Defaults to 5s.
 	TopicTimeout time.Duration
 
 	// DrainTimeout is how long Run goes on, after its context has ended, to
@@ -129,7 +130,7 @@ func (c Config) withDefaults() Config {
 	c.BatchEvents = cmp.Or(c.BatchEvents, 2000)
 	c.BatchBytes = cmp.Or(c.BatchBytes, 900_000)
 	c.StartTimeout = cmp.Or(c.StartTimeout, 30*time.Second)
-	c.TopicTimeout = cmp.Or(c.TopicTimeout, 30*time.Second)
+	c.TopicTimeout = cmp.Or(c.TopicTimeout, 5*time.Second)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -188,6 +188,8 @@ type statements struct {
 	version, checkpoint, poll, freeze, page, smallPage                  string
 	acquire, renew, release, save, compact                              string
 	doneLeaves, reclaim, maintainInbox                                  string
+	eligible, due, nextDue, heldKeys, setAsideTopics                    string
+	requests, redriveTopics, requestProgress                            string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
 	beat                                                                string
 }
@@ -198,6 +200,8 @@ func statementsFor(name string) statements {
 		version: in(sqlVersion), checkpoint: in(sqlCheckpoint),
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), compact: in(sqlCompact),
+		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics),
+		requests: in(sqlRequests), redriveTopics: in(sqlRedriveTopics), requestProgress: in(sqlRequestProgress),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),

@@ -153,7 +153,7 @@ var errDryRun = errors.New("dry run")
 
 func (r *Relay) acquireIn(ctx context.Context, tx pgx.Tx) (*lease, error) {
 	l := &lease{owner: r.owner}
-	err := tx.QueryRow(ctx, r.sql.acquire, r.owner, r.cfg.Holder, r.cfg.Lease.Microseconds()).Scan(&l.epoch)
+	err := tx.QueryRow(ctx, r.sql.acquire, r.owner, r.cfg.Holder, r.cfg.Lease.Microseconds()).Scan(&l.epoch, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		held := &LeaseHeldError{}
 		if err := tx.QueryRow(ctx, r.sql.holder).Scan(&held.Holder); err != nil {

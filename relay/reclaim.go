@@ -48,14 +48,16 @@ func (r *reclaimer) run(ctx context.Context) error {
 				}
 			}
 		}
-		switch err := r.watch(ctx); {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			measuring.failed("cannot measure the backlog", err)
-			r.disconnect()
-		default:
-			measuring.over("the backlog is measured again")
+		if r.watcher.due(r.now()) {
+			switch err := r.watch(ctx); {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				measuring.failed("cannot measure the backlog", err)
+				r.disconnect()
+			default:
+				measuring.over("the backlog is measured again")
+			}
 		}
 		if sleep(ctx, 100*time.Millisecond) != nil {
 			return nil
@@ -78,11 +80,8 @@ func (r *reclaimer) session(ctx context.Context) (err error) {
 	return err
 }
 
-// watch has the backlog measured when that is due.
+// watch has the backlog measured.
 func (r *reclaimer) watch(ctx context.Context) error {
-	if !r.watcher.due(r.now()) {
-		return nil
-	}
 	if err := r.session(ctx); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type Relay struct {
 	heart       heart
 	watching    atomic.Pointer[watcher] // of the present term
 	state       atomic.Int32            // a State
+	current     atomic.Pointer[term]
 
 	aborted context.Context
 	abort   context.CancelFunc
@@ -64,8 +65,7 @@ func (r *Relay) Abort() { r.abort() }
 // When ctx ends it publishes what it has read, saves, gives the lease up and
 // returns nil. Before the first event it returns an error if something is wrong
 // (a SetupError) or stays out of reach (an UnreachableError); afterwards it
-// outlasts restarts of database and broker by itself. A RefusedError ends it at
-// any time.
+// outlasts restarts of database and broker by itself.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.abort()
 	defer r.become(Stopped)

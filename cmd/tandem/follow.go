@@ -36,7 +36,11 @@ func (o *operator) asked(ctx context.Context, sys system, desk *admin.Operator, 
 		if r, err = o.await(ctx, sys, desk, r); err != nil {
 			return err
 		}
-		if failedOf(r) == nil {
+		switch {
+		case failedOf(r) != nil:
+		case r.Kind == "release":
+			o.note(sys, "request %d: done", r.Number)
+		default:
 			o.note(sys, "request %d: done, %d of %d events sent", r.Number, r.Done, r.Total)
 		}
 	}

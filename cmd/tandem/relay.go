@@ -54,7 +54,7 @@ func (o *relayOptions) settings() []*setting {
 		lease,
 		duration(&o.startTimeout, "start-timeout", "how long to wait at the start for what cannot be reached", 30*time.Second, time.Millisecond),
 		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
-		duration(&o.topicTimeout, "topic-timeout", "how long events may wait for a topic that does not exist or is forbidden", 30*time.Second, time.Millisecond),
+		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
 		saveEvery,
 		keepLeaves(&o.keepLeaves),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),

@@ -27,14 +27,17 @@ CREATE TABLE tandem.deferred (
     due_at       timestamptz,
     -- The partition that could not be written to, where it was that one alone.
     lane         integer,
+    lanes        integer, -- of how many
     reason       text        NOT NULL DEFAULT '',
     hint         text        NOT NULL DEFAULT '',
     attempts     integer     NOT NULL DEFAULT 0,
     set_aside_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     parked_at    timestamptz,
     tried_at     timestamptz,
-    -- The request that asks for a parked event to be sent again.
+    -- The request that asks for a parked event to be sent again, and the last
+    -- one that did so in vain.
     redrive      bigint,
+    redriven     bigint,
     CHECK ((state = 'parked') = (parked_at IS NOT NULL)),
     CHECK ((state = 'scheduled') <= (due_at IS NOT NULL))
 );
@@ -42,6 +45,8 @@ CREATE INDEX deferred_topic ON tandem.deferred (topic, position) WHERE state <> 
 CREATE INDEX deferred_parked ON tandem.deferred (topic, key, position) WHERE state = 'parked';
 CREATE INDEX deferred_due ON tandem.deferred (due_at, position) WHERE state = 'scheduled';
 CREATE INDEX deferred_id ON tandem.deferred (id);
+CREATE INDEX deferred_redrive ON tandem.deferred (redrive) WHERE redrive IS NOT NULL;
+CREATE INDEX deferred_redriven ON tandem.deferred (redriven) WHERE redriven IS NOT NULL;
 
 -- What was not sent, and will not be: expired, or discarded by an operator.
 CREATE TABLE tandem.dropped (
@@ -121,7 +126,7 @@ CREATE VIEW tandem.parked AS
     FROM tandem.deferred AS d
     LEFT JOIN LATERAL (
         SELECT p.position, p.id FROM tandem.deferred AS p
-        WHERE p.state = 'parked' AND p.ordered AND p.topic = d.topic AND p.key = d.key AND d.ordered
+        WHERE p.state = 'parked' AND p.ordered AND p.topic = d.topic AND p.key = d.key AND p.position < d.position AND d.ordered
         ORDER BY p.position LIMIT 1) AS b ON d.state = 'waiting';
 
 -- What is in the log still though it has been published, and may be published
@@ -149,18 +154,18 @@ LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off SET enable
 #variable_conflict use_column
 BEGIN
     INSERT INTO tandem.deferred (position, created_at, id, expires, at_most_once, partition, topic, key, type, headers, payload,
-            state, ordered, due_at, lane, reason, hint, attempts, parked_at, tried_at)
+            state, ordered, due_at, lane, lanes, reason, hint, attempts, parked_at, tried_at)
         SELECT l.position, l.created_at, l.id, l.expires, l.at_most_once, l.partition, l.topic, l.key, l.type, l.headers, l.payload,
-            a.state, l.not_before IS NULL, CASE WHEN a.state = 'scheduled' THEN l.not_before END, a.lane, a.reason, a.hint, a.attempts,
+            a.state, l.not_before IS NULL, CASE WHEN a.state = 'scheduled' THEN l.not_before END, a.lane, a.lanes, a.reason, a.hint, a.attempts,
             CASE WHEN a.state = 'parked' THEN clock_timestamp() END, CASE WHEN a.attempts > 0 THEN clock_timestamp() END
-        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, reason text, hint text, attempts integer)
+        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, lanes integer, reason text, hint text, attempts integer)
         JOIN tandem.log AS l ON l.position = a.position
         WHERE NOT a.stored AND a.state <> 'expired'
         ON CONFLICT (position) DO NOTHING;
-    UPDATE tandem.deferred AS d SET state = a.state, lane = a.lane, reason = a.reason, hint = a.hint, attempts = d.attempts + a.attempts,
+    UPDATE tandem.deferred AS d SET state = a.state, lane = a.lane, lanes = a.lanes, reason = a.reason, hint = a.hint, attempts = d.attempts + a.attempts,
             parked_at = CASE WHEN a.state = 'parked' THEN coalesce(d.parked_at, clock_timestamp()) END,
-            tried_at = CASE WHEN a.attempts > 0 THEN clock_timestamp() ELSE d.tried_at END, redrive = NULL
-        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, reason text, hint text, attempts integer)
+            tried_at = CASE WHEN a.attempts > 0 THEN clock_timestamp() ELSE d.tried_at END, redrive = NULL, redriven = coalesce(d.redrive, d.redriven)
+        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, lanes integer, reason text, hint text, attempts integer)
         WHERE a.stored AND a.state <> 'expired' AND d.position = a.position;
     INSERT INTO tandem.dropped (position, created_at, id, topic, key, type, kind, why)
         SELECT e.position, e.created_at, e.id, e.topic, e.key, e.type, 'expired', a.reason

@@ -138,6 +138,21 @@ func TestDiscardOfHeldEvents(t *testing.T) {
 	require.Equal(t, []int64{6, 7}, d.list(t, admin.Selector{States: admin.States()}))
 }
 
+// What waits before a parked event of its key waits for its topic: the relay may
+// be sending it.
+func TestOnlyWhatComesLaterIsHeld(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.aside(t, 1, "waiting", "orders", "a", "no such topic")
+	d.aside(t, 2, "parked", "orders", "a", "too large")
+	d.aside(t, 3, "waiting", "orders", "a", "")
+	require.Equal(t, []int64{2, 3}, d.list(t, admin.Selector{}))
+	gone, err := d.Discard(t.Context(), admin.Selector{}, true, "alice", "")
+	require.NoError(t, err)
+	require.Equal(t, "1 parked and 1 held events", gone.String())
+	require.Equal(t, []int64{1}, d.list(t, admin.Selector{States: admin.States()}))
+}
+
 // The relay may be sending what carries a redrive, and what is behind that.
 func TestDiscardLeavesWhatIsBeingSentAgain(t *testing.T) {
 	t.Parallel()

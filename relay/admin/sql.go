@@ -15,8 +15,8 @@ const sqlMatches = `($1::uuid[] IS NULL OR d.id = ANY ($1)) AND ($2::text[] IS N
 const eventColumns = `d.id, d.position, d.topic, d.key, d.type, d.partition, d.state, d.reason, d.hint, d.attempts,
 	d.created_at, d.parked_at, d.tried_at, d.due_at, d.expires, d.redrive, d.behind`
 
-// sqlList: $5 states, $6 a limit or NULL. In order of the primary key, so that
-// the first row comes at once and a limit ends the scan.
+// sqlList: $5 states, $6 a limit or NULL. The planner may sort, on disk if it is
+// much, or walk the primary key. What each is behind comes by deferred_parked.
 const sqlList = `SELECT ` + eventColumns + ` FROM tandem.parked AS d
 WHERE ` + sqlMatches + ` AND d.state = ANY ($5::text[]) ORDER BY d.position LIMIT $6`
 
@@ -75,8 +75,9 @@ front AS MATERIALIZED (
 	ORDER BY d.position FOR UPDATE OF d SKIP LOCKED),
 held AS MATERIALIZED (
 	SELECT d.position FROM tandem.deferred AS d
+	JOIN (SELECT topic, key, min(position) AS position FROM front WHERE ordered GROUP BY topic, key) AS f
+		ON f.topic = d.topic AND f.key = d.key AND f.position < d.position
 	WHERE $5::boolean AND d.state = 'waiting' AND d.ordered AND ` + sqlPassed + ` AND ` + sqlMatches + `
-		AND (d.topic, d.key) IN (SELECT f.topic, f.key FROM front AS f WHERE f.ordered)
 	ORDER BY d.position FOR UPDATE OF d SKIP LOCKED),
 gone AS (
 	DELETE FROM tandem.deferred AS d

@@ -27,7 +27,8 @@ func Schema(ctx context.Context, conn *pgx.Conn, name string) ([]Finding, error)
 	l := &look{ctx: ctx, conn: conn, schema: name}
 	for _, check := range []func() error{l.encoding, l.leaves, l.indexes, l.sequence, l.rights, l.writer, l.rows, l.functions} {
 		err := check()
-		if err != nil && !(len(l.found) > 0 && missing(err)) {
+		explained := len(l.found) > 0 && missing(err)
+		if err != nil && !explained {
 			return nil, err
 		}
 	}
@@ -56,15 +57,27 @@ func (l *look) add(problem, why, remedy string) {
 // in puts the schema's own name into a text written for the default one.
 func (l *look) in(text string) string { return schema.Rewrite(text, l.schema) }
 
-// query does not prepare: these statements run once, and the plans that the
-// relay's connections keep are for the statements that run often.
-func (l *look) query(statement string, args ...any) (pgx.Rows, error) {
-	return l.conn.Query(l.ctx, l.in(statement), append([]any{pgx.QueryExecModeExec}, args...)...)
+// scan reads the one row of a statement into to. It does not prepare: these
+// statements run once, and the plans that the relay's connections keep are for
+// those that run often.
+func (l *look) scan(statement string, args []any, to ...any) error {
+	return l.conn.QueryRow(l.ctx, l.in(statement), unprepared(args)...).Scan(to...)
 }
 
-func (l *look) scan(statement string, args []any, to ...any) error {
-	return l.conn.QueryRow(l.ctx, l.in(statement), append([]any{pgx.QueryExecModeExec}, args...)...).Scan(to...)
+// each calls row for each row of a statement, when it has been read into to.
+func (l *look) each(statement string, args, to []any, row func()) error {
+	rows, err := l.conn.Query(l.ctx, l.in(statement), unprepared(args)...) //nolint:rowserrcheck // ForEachRow does
+	if err != nil {
+		return err
+	}
+	_, err = pgx.ForEachRow(rows, to, func() error {
+		row()
+		return nil
+	})
+	return err
 }
+
+func unprepared(args []any) []any { return append([]any{pgx.QueryExecModeExec}, args...) }
 
 // qualified are the names with the default schema's, for in.
 func qualified(names []string) string { return "tandem." + strings.Join(names, ", tandem.") }

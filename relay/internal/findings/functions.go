@@ -1,9 +1,12 @@
 package findings
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // sqlFunctions: $1 the schema. What the last migration has recorded of each
@@ -17,19 +20,16 @@ const sqlFunctions = `SELECT coalesce(functions, '{}'), (
 FROM tandem.settings`
 
 func (l *look) functions() error {
-	rows, err := l.query(sqlFunctions, l.schema)
+	var recorded, now map[string]string
+	err := l.scan(sqlFunctions, []any{l.schema}, &recorded, &now)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // of which rows tells
+	}
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	var recorded, now map[string]string
-	for rows.Next() { // one row, or none, of which rows tells
-		if err := rows.Scan(&recorded, &now); err != nil {
-			return err
-		}
-		if len(recorded) == 0 {
-			l.add("tandem.settings does not say how Tandem's functions were made", "it cannot be told whether one was replaced", "restore its column functions from a dump, or from another database of this version")
-		}
+	if len(recorded) == 0 {
+		l.add("tandem.settings does not say how Tandem's functions were made", "it cannot be told whether one was replaced", "restore its column functions from a dump, or from another database of this version")
 	}
 	var replaced, gone []string
 	for _, name := range slices.Sorted(maps.Keys(recorded)) {
@@ -47,5 +47,5 @@ func (l *look) functions() error {
 	if len(gone) > 0 {
 		l.add("dropped: "+qualified(gone), "whoever calls it fails", strings.Replace(remedy, " OR REPLACE", "", 1)+"; then SELECT tandem.grant_roles()")
 	}
-	return rows.Err()
+	return nil
 }

@@ -50,24 +50,19 @@ func (l *look) rights() error {
 	if err != nil {
 		return err
 	}
-	rows, err := l.query(sqlRights, l.schema, names, privileges)
-	if err != nil {
-		return err
-	}
 	var absent, lacks []string
 	if !usage {
 		lacks = append(lacks, "USAGE ON SCHEMA tandem")
 	}
 	var name, privilege string
 	var gone bool
-	_, err = pgx.ForEachRow(rows, []any{&name, &privilege, &gone}, func() error {
+	err = l.each(sqlRights, []any{l.schema, names, privileges}, []any{&name, &privilege, &gone}, func() {
 		switch {
 		case !gone:
 			lacks = append(lacks, privilege+" ON tandem."+name)
 		case !slices.Contains(absent, name):
 			absent = append(absent, name)
 		}
-		return nil
 	})
 	if len(absent) > 0 {
 		l.add("there is no "+qualified(absent), "the relay works with it", "restore it: tandem migrate print has its definition")
@@ -93,15 +88,10 @@ WHERE r.rolname = 'tandem_writer' AND s.nspname = $1 AND has_sequence_privilege(
 ORDER BY 1`
 
 func (l *look) writer() error {
-	rows, err := l.query(sqlWriter, l.schema)
-	if err != nil {
-		return err
-	}
 	var what, table string
 	var may, tables []string
-	_, err = pgx.ForEachRow(rows, []any{&what, &table}, func() error {
+	err := l.each(sqlWriter, []any{l.schema}, []any{&what, &table}, func() {
 		may, tables = append(may, what), append(tables, table)
-		return nil
 	})
 	if len(may) > 0 {
 		l.add("role tandem_writer may set "+qualified(may), "a writer could give an event another place in the log, where it is not read or breaks its key's order",

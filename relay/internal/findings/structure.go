@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,21 +32,16 @@ FROM pg_namespace AS s JOIN pg_class AS p ON p.relnamespace = s.oid AND p.relnam
 WHERE s.nspname = $1`
 
 func (l *look) leaves() error {
-	rows, err := l.query(sqlLeaves, l.schema)
-	if err != nil {
-		return err
-	}
 	exist, right := map[string]bool{}, map[string]bool{}
 	var name, bound string
 	var attached bool
-	_, err = pgx.ForEachRow(rows, []any{&name, &attached, &bound}, func() error {
+	err := l.each(sqlLeaves, []any{l.schema}, []any{&name, &attached, &bound}, func() {
 		exist[name] = true
 		for n := range leaves {
 			if name == leaf(n) && attached && bound == fmt.Sprintf("FOR VALUES IN ('%d')", n) {
 				right[name] = true
 			}
 		}
-		return nil
 	})
 	if err != nil {
 		return err
@@ -79,21 +75,16 @@ FROM pg_namespace AS s JOIN pg_class AS p ON p.relnamespace = s.oid AND p.relnam
 WHERE s.nspname = $1 GROUP BY c.relname ORDER BY c.relname`
 
 func (l *look) indexes() error {
-	rows, err := l.query(sqlIndexes, l.schema)
-	if err != nil {
-		return err
-	}
 	var name string
 	var byTx, byPosition bool
 	var noTx, noPosition []string
-	_, err = pgx.ForEachRow(rows, []any{&name, &byTx, &byPosition}, func() error {
+	err := l.each(sqlIndexes, []any{l.schema}, []any{&name, &byTx, &byPosition}, func() {
 		if !byTx {
 			noTx = append(noTx, name)
 		}
 		if !byPosition {
 			noPosition = append(noPosition, name)
 		}
-		return nil
 	})
 	if len(noTx) > 0 {
 		l.add("no usable index by tx on "+qualified(noTx), "each poll would read all of the log",
@@ -114,8 +105,8 @@ func (l *look) sequence() error {
 	var cache int64
 	err := l.scan(`SELECT q.seqcache FROM pg_sequence AS q JOIN pg_class AS c ON c.oid = q.seqrelid JOIN pg_namespace AS s ON s.oid = c.relnamespace
 		WHERE s.nspname = $1 AND c.relname = 'log_position'`, []any{l.schema}, &cache)
-	if err == pgx.ErrNoRows { //nolint:errorlint // Scan returns it as it is
-		return nil // the rights tell
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // of which rights tells
 	}
 	if err == nil && cache != 1 {
 		l.add(fmt.Sprintf("sequence tandem.log_position has CACHE %d", cache),
