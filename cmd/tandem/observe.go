@@ -14,6 +14,7 @@ type observeOptions struct {
 	warnSize int64
 	warnAge  time.Duration
 	diskSize int64
+	otlp     string
 }
 
 func (o *observeOptions) settings() []*setting {
@@ -27,7 +28,7 @@ func (o *observeOptions) settings() []*setting {
 		}
 		return []string{fmt.Sprintf("%s and %s: there would be a warning only once the disk is full; allowed is a --warn-backlog-size below --disk-size, for example %s", warnSize.named(), diskSize.named(), warnSize.example)}
 	}
-	return []*setting{warnSize, warnAge, diskSize}
+	return []*setting{warnSize, warnAge, diskSize, otlpEndpoint(&o.otlp)}
 }
 
 // byteSize is a setting that is off unless given.

@@ -103,13 +103,18 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 			log.Warn("the connections to Kafka did not end in time", "error", err)
 		}
 	}()
+	traced, lastTraces, err := startTracing(ctx, o.observe.otlp, sys, log)
+	if err != nil {
+		return err
+	}
+	defer lastTraces()
 	seen := newMetrics()
 	r, err := relay.New(relay.Config{
 		Database: o.database, BeforeConnect: readAnew(o.passwordFile), Publisher: publisher, Schema: o.schema, Lease: o.lease,
 		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
 		KeepLeaves: o.keepLeaves, UntilEmpty: o.untilEmpty, Logger: log,
 		WarnBacklogBytes: o.observe.warnSize, WarnBacklogAge: o.observe.warnAge, DiskBytes: o.observe.diskSize,
-		Version: releaseText(), Hooks: seen.hooks(o.httpAddr != ""),
+		Version: releaseText(), Hooks: joined(seen.hooks(o.httpAddr != ""), traced),
 	})
 	if err != nil {
 		return err
