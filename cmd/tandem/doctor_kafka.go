@@ -26,7 +26,7 @@ func examineKafka(ctx context.Context, o *relayOptions, known live) []admin.Find
 	if err != nil {
 		return []admin.Finding{wrong(err, "nothing can be published", "mend the settings of Kafka")}
 	}
-	defer publisher.Close() //nolint:errcheck // the process ends
+	defer publisher.Close()
 	if err := publisher.Check(ctx); err != nil {
 		return []admin.Finding{wrong(err, "nothing can be published", "check --kafka-brokers, and that they run")}
 	}

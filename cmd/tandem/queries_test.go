@@ -99,7 +99,9 @@ func TestTheDashboardQueriesWhatThereIs(t *testing.T) {
 			Title   string
 			Targets []struct{ Expr, LegendFormat string }
 		}
-		Templating struct{ List []struct{ Name, Definition string } }
+		Templating struct {
+			List []struct{ Name, Definition string }
+		}
 	}
 	require.NoError(t, json.Unmarshal(text, &board))
 	series := exported(t)

@@ -111,33 +111,40 @@ func (s *statusReader) aside(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	counts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[asideCount])
+	if err != nil {
+		return err
+	}
 	a := &s.status.Aside
 	sums := map[string]int64{}
-	var state string
-	var topic *string
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&state, &topic, &n}, func() error {
-		if topic == nil {
-			sums[state] = n
-			return nil
+	for _, c := range counts {
+		if c.Topic == nil {
+			sums[c.State] = c.Events
+			continue
 		}
-		t := s.topic(*topic)
-		switch State(state) {
+		t := s.topic(*c.Topic)
+		switch State(c.State) {
 		case Parked:
-			t.Parked = n
+			t.Parked = c.Events
 		case Held:
-			t.Held = n
+			t.Held = c.Events
 		case Deferred:
-			t.Deferred = n
+			t.Deferred = c.Events
 		case Scheduled:
-			t.Scheduled = n
+			t.Scheduled = c.Events
 		}
-		return nil
-	})
+	}
 	a.Parked, a.Held, a.Deferred, a.Scheduled = sums["parked"], sums["held"], sums["deferred"], sums["scheduled"]
 	a.Expired, a.Discarded = sums["expired"], sums["discarded"]
 	a.More = a.Parked >= statusBound || a.Held+a.Deferred >= statusBound || a.Scheduled >= statusBound || a.Expired+a.Discarded >= statusBound
-	return err
+	return nil
+}
+
+// asideCount is of a topic, or the sum where it has none.
+type asideCount struct {
+	State  string
+	Topic  *string
+	Events int64
 }
 
 func (s *statusReader) log(ctx context.Context) (err error) {
