@@ -84,6 +84,9 @@ func (r *Relay) open(ctx context.Context) (*pgx.Conn, error) {
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(r, 64<<10), w)
 	}
+	if r.cfg.SyncStandbys {
+		r.noticeCancelled(config)
+	}
 	config.RuntimeParams["application_name"] = "tandem relay " + r.cfg.Holder
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -121,6 +124,9 @@ func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 			Problem: fmt.Sprintf("%s:%d is a standby: a snapshot taken there leaves out running transactions, whose events would be lost", conn.Config().Host, conn.Config().Port),
 			Remedy:  "give the primary's address, or several with target_session_attrs=read-write",
 		}
+	}
+	if r.cfg.SyncStandbys {
+		return s, checkStandbys(ctx, conn)
 	}
 	return s, nil
 }

@@ -24,6 +24,8 @@ type Relay struct {
 	stats       counters
 	state       atomic.Int32 // a State
 	current     atomic.Pointer[term]
+	// A commit since the last look did not wait for the standbys after all.
+	waitCancelled atomic.Bool
 
 	aborted context.Context
 	abort   context.CancelFunc

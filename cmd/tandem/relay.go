@@ -32,6 +32,7 @@ type relayOptions struct {
 	topicTimeout time.Duration
 	saveEvery    time.Duration
 	keepLeaves   int
+	syncStandbys bool
 	untilEmpty   bool
 	httpAddr     string
 	logFormat    string
@@ -56,6 +57,7 @@ func (o *relayOptions) settings() []*setting {
 		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
 		saveEvery,
 		keepLeaves(&o.keepLeaves),
+		toggle(&o.syncStandbys, "sync-standbys", "publish only what is on the standbys of synchronous_standby_names too; while they are away, nothing"),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
 		httpAddr(&o.httpAddr),
 		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
@@ -104,7 +106,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 	r, err := relay.New(relay.Config{
 		Database: o.database, BeforeConnect: readAnew(o.passwordFile), Publisher: publisher, Schema: o.schema, Lease: o.lease,
 		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
-		KeepLeaves: o.keepLeaves, UntilEmpty: o.untilEmpty, Logger: log,
+		KeepLeaves: o.keepLeaves, SyncStandbys: o.syncStandbys, UntilEmpty: o.untilEmpty, Logger: log,
 	})
 	if err != nil {
 		return err
