@@ -189,6 +189,7 @@ type statements struct {
 	doneLeaves, reclaim, maintainInbox                                  string
 	eligible, due, nextDue, heldKeys, setAsideTopics                    string
 	requests, redriveTopics, requestProgress                            string
+	openReplay, replayPage, replayProgress                              string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
 }
 
@@ -200,6 +201,7 @@ func statementsFor(name string) statements {
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), compact: in(sqlCompact),
 		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics),
 		requests: in(sqlRequests), redriveTopics: in(sqlRedriveTopics), requestProgress: in(sqlRequestProgress),
+		openReplay: in(sqlOpenReplay), replayPage: in(sqlReplayPage), replayProgress: in(sqlReplayProgress),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),
