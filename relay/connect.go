@@ -58,7 +58,7 @@ func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
 
 func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var s server
-	if _, err := conn.Exec(ctx, sqlSession+fmt.Sprintf(sqlIdle, r.cfg.Lease.Milliseconds()/2)); err != nil {
+	if _, err := conn.Exec(ctx, sqlSession+fmt.Sprintf(sqlIdle, r.cfg.Lease.Milliseconds()/2, r.cfg.Lease.Milliseconds())); err != nil {
 		return s, fmt.Errorf("set the session up: %w", err)
 	}
 	var standby bool
@@ -119,7 +119,7 @@ func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 // statements are the relay's statements for its schema.
 type statements struct {
 	version, sequenceCache, checkpoint, poll, freeze, page, smallPage   string
-	acquire, renew, release, save, compact                              string
+	acquire, renew, release, save, saves, compact                              string
 	doneLeaves, reclaim, maintainInbox                                  string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
 }
@@ -129,7 +129,7 @@ func statementsFor(name string) statements {
 	return statements{
 		version: in(sqlVersion), sequenceCache: in(sqlSequenceCache), checkpoint: in(sqlCheckpoint),
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
-		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), compact: in(sqlCompact),
+		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), saves: in(sqlSaves), compact: in(sqlCompact),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),
