@@ -19,7 +19,8 @@ import (
 type Config struct {
 	// Database is how to connect, from pgx.ParseConfig. The relay opens three
 	// connections of its own: one that reads, one that saves and renews the
-	// lease, and for moments one that gives space back.
+	// lease, and for moments one that gives space back; at its start a fourth,
+	// to see that no pooler shares them with others by transaction.
 	Database *pgx.ConnConfig
 
 	// BeforeConnect is called before each connection is opened, with a copy of
@@ -72,14 +73,21 @@ type Config struct {
 	// schema, a standby) ends Run at once. Defaults to 30s.
 	StartTimeout time.Duration
 
-	// TopicTimeout is how long events may wait for a topic that does not exist
-	// or may not be written to, before Run ends with an error that names it.
-	// Defaults to 30s.
+	// TopicTimeout is how long events wait in memory for a topic or partition
+	// that cannot be written to, before they are set aside in the database so
+	// that the checkpoint and the other topics go on. It is less when memory is
+	// short. Defaults to 5s.
 	TopicTimeout time.Duration
 
 	// DrainTimeout is how long Run goes on, after its context has ended, to
 	// publish what it has read and to save. Defaults to 10s.
 	DrainTimeout time.Duration
+
+	// KeepLeaves is how many leaves of the log, each of 131,072 positions, are
+	// kept after they have been published, so that they can be replayed; the
+	// newest. At most 14 of the ring's 16. Defaults to 0: then what the leaf being
+	// written still has can be replayed.
+	KeepLeaves int
 
 	// UntilEmpty makes Run end, without error, when everything that was
 	// visible when it acquired the lease is published. Where another relay
@@ -109,7 +117,7 @@ func (c Config) withDefaults() Config {
 	c.BatchEvents = cmp.Or(c.BatchEvents, 2000)
 	c.BatchBytes = cmp.Or(c.BatchBytes, 900_000)
 	c.StartTimeout = cmp.Or(c.StartTimeout, 30*time.Second)
-	c.TopicTimeout = cmp.Or(c.TopicTimeout, 30*time.Second)
+	c.TopicTimeout = cmp.Or(c.TopicTimeout, 5*time.Second)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -135,6 +143,9 @@ func (c Config) check() error {
 	}
 	if c.MinPoll < 0 || c.MaxPoll < c.MinPoll {
 		bad("Config.MinPoll is %v and Config.MaxPoll is %v: the first must be positive and no longer than the second", c.MinPoll, c.MaxPoll)
+	}
+	if c.KeepLeaves < 0 || c.KeepLeaves > maxKeepLeaves {
+		bad("Config.KeepLeaves is %d, it must be 0 to %d: the log is a ring of %d leaves, and comes round", c.KeepLeaves, maxKeepLeaves, leaves)
 	}
 	for _, f := range []struct {
 		name  string

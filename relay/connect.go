@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tandem-outbox/tandem/internal/schema"
+	"github.com/tandem-outbox/tandem/relay/internal/findings"
 )
 
 // server identifies the cluster that positions and snapshots belong to.
@@ -24,10 +26,52 @@ type server struct {
 // connect opens one connection with the session settings that the statements
 // were measured with, and refuses a server that is not the primary.
 func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
+	conn, err := r.open(ctx)
+	if err != nil {
+		return nil, server{}, err
+	}
+	return r.checked(ctx, conn, r.prepare)
+}
+
+// connectFirst is connect with everything that is looked at once: whether the
+// session is the connection's own, and the schema.
+func (r *Relay) connectFirst(ctx context.Context) (*pgx.Conn, server, error) {
+	conn, err := r.open(ctx)
+	if err != nil {
+		return nil, server{}, err
+	}
+	return r.checked(ctx, conn, func(ctx context.Context, conn *pgx.Conn) (server, error) {
+		if err := r.checkSession(ctx, conn); err != nil {
+			return server{}, err
+		}
+		s, err := r.prepare(ctx, conn)
+		if err != nil {
+			return s, err
+		}
+		return s, r.checkSchema(ctx, conn)
+	})
+}
+
+// checked closes a connection that check finds unfit, or that does not answer.
+func (r *Relay) checked(ctx context.Context, conn *pgx.Conn, check func(context.Context, *pgx.Conn) (server, error)) (*pgx.Conn, server, error) {
+	timeout := conn.Config().ConnectTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
+	defer cancel()
+	s, err := check(ctx, conn)
+	if err != nil {
+		err = because(ctx, err)
+		closeConn(conn)
+		return nil, server{}, explainDatabase(err)
+	}
+	return conn, s, nil
+}
+
+// open opens a connection and sets nothing in its session.
+func (r *Relay) open(ctx context.Context) (*pgx.Conn, error) {
 	config := r.cfg.Database.Copy()
 	if r.cfg.BeforeConnect != nil {
 		if err := r.cfg.BeforeConnect(ctx, config); err != nil {
-			return nil, server{}, fmt.Errorf("before connecting to the database: %w", err)
+			return nil, fmt.Errorf("before connecting to the database: %w", err)
 		}
 	}
 	if config.ConnectTimeout == 0 {
@@ -43,17 +87,24 @@ func (r *Relay) connect(ctx context.Context) (*pgx.Conn, server, error) {
 	config.RuntimeParams["application_name"] = "tandem relay " + r.cfg.Holder
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, server{}, explainDatabase(err)
+		return nil, explainDatabase(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, config.ConnectTimeout, fmt.Errorf("no answer within %v", config.ConnectTimeout))
-	defer cancel()
-	s, err := r.prepare(ctx, conn)
+	return conn, nil
+}
+
+// checkSession opens a second connection for a moment, to see whether a pooler
+// lets the two share a session.
+func (r *Relay) checkSession(ctx context.Context, conn *pgx.Conn) error {
+	other, err := r.open(ctx)
 	if err != nil {
-		err = because(ctx, err)
-		closeConn(conn)
-		return nil, server{}, explainDatabase(err)
+		return err
 	}
-	return conn, s, nil
+	defer closeConn(other)
+	found, err := findings.Pooler(ctx, conn, other)
+	if err != nil {
+		return fmt.Errorf("look for a pooler: %w", err)
+	}
+	return setupError(found)
 }
 
 func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
@@ -103,33 +154,46 @@ func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 			Remedy:  "run a newer tandem",
 		}
 	}
-	var cache int64
-	if err := conn.QueryRow(ctx, r.sql.sequenceCache).Scan(&cache); err != nil {
-		return explainDatabase(err)
+	found, err := findings.Schema(ctx, conn, r.cfg.Schema)
+	if err != nil {
+		return explainDatabase(fmt.Errorf("look at the schema: %w", err))
 	}
-	if cache != 1 {
-		return &SetupError{
-			Problem: fmt.Sprintf("sequence %s.log_position has CACHE %d: sessions would draw positions out of order", r.cfg.Schema, cache),
-			Remedy:  fmt.Sprintf("run ALTER SEQUENCE %s.log_position CACHE 1", r.cfg.Schema),
-		}
+	return setupError(found)
+}
+
+// setupError is one error for all findings, nil where there are none.
+func setupError(found []findings.Finding) error {
+	switch len(found) {
+	case 0:
+		return nil
+	case 1:
+		return &SetupError{Problem: found[0].Problem + ": " + found[0].Why, Remedy: found[0].Remedy}
 	}
-	return nil
+	var list strings.Builder
+	for i, f := range found {
+		fmt.Fprintf(&list, " (%d) %s.", i+1, f)
+	}
+	return &SetupError{Problem: fmt.Sprintf("%d things are wrong with the database:%s", len(found), list.String())}
 }
 
 // statements are the relay's statements for its schema.
 type statements struct {
-	version, sequenceCache, checkpoint, poll, freeze, page, smallPage   string
-	acquire, renew, release, save, saves, compact                              string
+	version, checkpoint, poll, freeze, page, smallPage                  string
+	acquire, renew, release, save, saves, compact                       string
 	doneLeaves, reclaim, maintainInbox                                  string
+	eligible, due, nextDue, heldKeys, setAsideTopics                    string
+	requests, redriveTopics, requestProgress                            string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
 }
 
 func statementsFor(name string) statements {
 	in := func(statement string) string { return schema.Rewrite(statement, name) }
 	return statements{
-		version: in(sqlVersion), sequenceCache: in(sqlSequenceCache), checkpoint: in(sqlCheckpoint),
+		version: in(sqlVersion), checkpoint: in(sqlCheckpoint),
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), saves: in(sqlSaves), compact: in(sqlCompact),
+		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics),
+		requests: in(sqlRequests), redriveTopics: in(sqlRedriveTopics), requestProgress: in(sqlRequestProgress),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),

@@ -47,3 +47,27 @@ func TestBeforeConnectFails(t *testing.T) {
 	require.ErrorAs(t, err, &unreachable)
 	require.ErrorIs(t, err, sealed)
 }
+
+// Everything that is wrong with the schema is told at once, before anything is
+// published.
+func TestTheSchemaIsLookedAtBeforeTheFirstEvent(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.add(t, "orders", "k", "1")
+	m := newMemory(1)
+	l.exec(t, `ALTER SEQUENCE tandem.log_position CACHE 50`)
+	var setup *relay.SetupError
+	require.ErrorAs(t, relay.Run(t.Context(), l.config(t, m)), &setup)
+	require.Contains(t, setup.Problem, "sequence tandem.log_position has CACHE 50")
+	require.Contains(t, setup.Remedy, "ALTER SEQUENCE tandem.log_position CACHE 1")
+
+	l.exec(t, `REVOKE TRUNCATE ON tandem.log_11 FROM tandem_relay`)
+	l.exec(t, `DROP TABLE tandem.log_09`)
+	err := relay.Run(t.Context(), l.config(t, m))
+	require.ErrorAs(t, err, &setup)
+	for _, part := range []string{"3 things", "CACHE 50", "log_09 is missing", "lacks TRUNCATE ON tandem.log_11", "SELECT tandem.grant_roles()"} {
+		require.ErrorContains(t, err, part)
+	}
+	require.NotContains(t, err.Error(), "\n")
+	require.Empty(t, m.all())
+}

@@ -24,9 +24,10 @@
 //   - Give it the primary, by connections that keep their session: not a standby,
 //     not a pooler that gives each transaction another session.
 //   - Create the topics.
-//   - Mend what a [RefusedError] names: an event that the broker will never take
-//     ends Run, for now, and so does a topic that stays missing or forbidden for
-//     Config.TopicTimeout. The event and all behind it wait in the log.
+//   - Decide what becomes of parked events: those that the broker will never take
+//     as they are. They wait in the table deferred with their reason, and what
+//     comes after them in their key waits behind them. What waits for a missing
+//     or forbidden topic goes on by itself when that is back.
 //   - Call [Rebase] (tandem rebase) after a restore, a copy or a failover: a
 //     [SetupError] says when.
 //
@@ -39,6 +40,13 @@
 //	term.go      one term of the lease: who works in it, and its three ends
 //	topic.go     partitions and their lanes; what happens when their number changes
 //	lane.go      one partition's queue: retries in place, bisection
+//	aside.go     what cannot be sent now, and how it is set aside
+//	refusal.go   when a refused event is parked, and when its topic is at fault
+//	patience.go  when events stop waiting in memory
+//	flow.go      how they come back
+//	schedule.go  events that have a time
+//	claim.go     events to be sent at most once
+//	request.go   what operators ask for
 //	keeper.go    saves and renewals
 //	reclaim.go   giving the log's space back
 //	rebase.go    a new start on another server

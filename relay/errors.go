@@ -42,27 +42,17 @@ type UnreachableError struct {
 func (e *UnreachableError) Error() string { return fmt.Sprintf("relay: %s: %v", e.What, e.Err) }
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// RefusedError means that the broker will not take one event, or nothing for
-// its topic. The event and everything after it stays in the log.
-type RefusedError struct {
-	ID        string
-	Topic     string
-	Partition int
-	Key       string
-	Position  int64
-	Err       error
-}
-
-func (e *RefusedError) Error() string {
-	return fmt.Sprintf("relay: event %s (topic %q, partition %d, key %q, position %d) was refused and stays in the log: %v",
-		e.ID, e.Topic, e.Partition, e.Key, e.Position, e.Err)
-}
-
-func (e *RefusedError) Unwrap() error { return e.Err }
-
 var (
 	// errLeaseLost ends a term: another relay has, or may have, the lease.
 	errLeaseLost = errors.New("the lease is lost")
+	// errLost ends the one attempt of at-most-once events.
+	errLost = errors.New("sent at most once, and not acknowledged")
+	// errStuck says that a batch is to be set aside.
+	errStuck = errors.New("the partition cannot be written to")
+	// errTopicAside is why at-most-once events of a topic are not sent.
+	errTopicAside = errors.New("the topic cannot be written to")
+	// errNoPartition is why a stored event is parked.
+	errNoPartition = errors.New("the partition that it asks for does not exist")
 	// errAborted ends a drain that was cut short.
 	errAborted = errors.New("relay: the drain was cut short: what was acknowledged but not saved will be published again")
 )
@@ -70,8 +60,7 @@ var (
 // final tells whether err must end Run: nothing gets better by trying again.
 func final(err error) bool {
 	var setup *SetupError
-	var refused *RefusedError
-	return errors.As(err, &setup) || errors.As(err, &refused) || errors.Is(err, errAborted)
+	return errors.As(err, &setup) || errors.Is(err, errAborted)
 }
 
 func unreachable(err error) bool {

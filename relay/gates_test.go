@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-outbox/tandem/internal/localpg"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/migrations"
 	"github.com/tandem-outbox/tandem/relay"
@@ -16,7 +17,12 @@ import (
 // ownLog is a log on a server that nobody else uses: idle when the test is.
 func ownLog(t testing.TB, settings map[string]string) *log {
 	t.Helper()
-	server := testservers.OwnPostgres(t, settings)
+	return migrated(t, testservers.OwnPostgres(t, settings))
+}
+
+// migrated brings Tandem's schema into a server of this test's own.
+func migrated(t testing.TB, server *localpg.Server) *log {
+	t.Helper()
 	config, err := pgx.ParseConfig(server.URL("postgres"))
 	require.NoError(t, err)
 	m, err := migrations.Open(config, "")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,8 +16,10 @@ type keeper struct {
 	*term
 	conn  *pgx.Conn
 	saved checkpoint
+	told  []string // the claims of the last save
 	saves int
 	last  time.Time // of the last save
+	fresh time.Time // when the lease was last renewed
 }
 
 // Every so many saves the checkpoint table is cut back to its newest row.
@@ -57,7 +60,17 @@ func (k *keeper) run(ctx context.Context) error {
 			armed = false
 			err = k.save(ctx)
 		case <-k.forced:
-			err = k.commit(ctx, k.tracker.checkpoint())
+			err = k.commit(ctx)
+		case <-k.claims.wake:
+			err = k.claimed(ctx)
+		case done := <-k.flushes:
+			if err = k.save(ctx); err == nil {
+				close(done)
+			}
+		case done := <-k.commits:
+			if err = k.commit(ctx); err == nil {
+				close(done)
+			}
 		}
 		if err != nil {
 			if ctx.Err() != nil {
@@ -90,27 +103,68 @@ func (k *keeper) renew(ctx context.Context) error {
 	if err := k.Relay.renew(ctx, k.conn, k.lease); err != nil {
 		return fmt.Errorf("renew the lease: %w", err)
 	}
+	k.fresh = k.now()
 	return nil
 }
 
-// save saves the checkpoint if it has moved.
+// save saves the checkpoint if it has moved, and what was set aside.
 func (k *keeper) save(ctx context.Context) error {
 	at := k.tracker.checkpoint()
-	if at == k.saved {
-		return nil
-	}
-	return k.commit(ctx, at)
+	return k.saveWith(ctx, at, k.asides.take(), false)
 }
 
-// commit saves the checkpoint in any case: a durable commit of whatever comes
-// before it in the WAL.
-func (k *keeper) commit(ctx context.Context, at checkpoint) error {
+// commit saves in any case: a durable commit of whatever comes before it in the WAL.
+func (k *keeper) commit(ctx context.Context) error {
+	at := k.tracker.checkpoint()
+	return k.saveWith(ctx, at, k.asides.take(), true)
+}
+
+// saveWith saves what was taken, which is all that the checkpoint at rests on,
+// and then at itself. What is too much for one save goes before it.
+func (k *keeper) saveWith(ctx context.Context, at checkpoint, taken *asides, always bool) error {
+	claims := k.claims.saved(at)
+	for {
+		part, last := taken.next()
+		if last && !always && at == k.saved && len(part.entries) == 0 && len(part.released) == 0 && slices.Equal(claims, k.told) {
+			return nil
+		}
+		to := k.saved
+		if last {
+			to = at
+		}
+		if err := k.write(ctx, to, claims, part); err != nil {
+			k.asides.giveBack(taken)
+			k.asides.giveBack(part)
+			return err
+		}
+		if last {
+			break
+		}
+		if k.now().Sub(k.fresh) > k.cfg.Lease/3 { // many parts take their time
+			if err := k.renew(ctx); err != nil {
+				k.asides.giveBack(taken)
+				return err
+			}
+		}
+	}
+	if k.saves++; k.saves >= compactEvery && k.saves%compactRetry == 0 {
+		return k.compact(ctx)
+	}
+	return nil
+}
+
+// write is one save.
+func (k *keeper) write(ctx context.Context, at checkpoint, claims []string, part *asides) error {
 	ctx, cancel := k.statement(ctx)
 	defer cancel()
+	aside, released, err := part.arguments()
+	if err != nil {
+		return err
+	}
 	var tx string
 	var position int64
-	err := k.conn.QueryRow(ctx, k.sql.save, k.lease.owner, k.lease.epoch, at.prev, at.low, at.cur, at.done, at.high,
-		k.server.system, k.server.timeline, k.server.database, nil, nil, nil).Scan(&tx, &position)
+	err = k.conn.QueryRow(ctx, k.sql.save, k.lease.owner, k.lease.epoch, at.prev, at.low, at.cur, at.done, at.high,
+		k.server.system, k.server.timeline, k.server.database, claims, aside, released).Scan(&tx, &position)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errLeaseLost
 	}
@@ -122,10 +176,11 @@ func (k *keeper) commit(ctx context.Context, at checkpoint) error {
 		return fmt.Errorf("save the checkpoint: %w", err)
 	}
 	k.addAnchor(anchor{tx: xid, position: position})
-	k.saved, k.last = at, k.now()
+	k.stats.saves.Add(1)
+	k.saved, k.last, k.told = at, k.now(), claims
 	k.savedTo.Store(&at)
-	if k.saves++; k.saves >= compactEvery && k.saves%compactRetry == 0 {
-		return k.compact(ctx)
+	if part.has(stateScheduled) {
+		notify(k.schedule.wake)
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // lane is the send queue of one partition: at most one request is under way, so
@@ -16,10 +14,17 @@ type lane struct {
 	partition int
 	staged    []*item // the topic's own, while it routes
 
-	mu     sync.Mutex
-	queue  []*item
-	closed bool
-	wake   chan struct{}
+	// Of the topic, and under its lock.
+	stuck   bool   // its events are set aside, the partition cannot be written to
+	failed  bool   // it could not in the present flow
+	trouble string // why not
+
+	mu      sync.Mutex
+	queue   []*item
+	sending int // events of the batch under way
+	retries int // of it, so far
+	closed  bool
+	wake    chan struct{}
 }
 
 func (l *lane) enqueue(items []*item) {
@@ -63,14 +68,15 @@ func (l *lane) run() error {
 	return nil
 }
 
-// take removes up to one request's worth of events from the queue.
+// take removes up to one request's worth of events from the queue. At-most-once
+// events share no request with others, which may be repeated.
 func (l *lane) take(batch []*item) (_ []*item, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	bytes := 0
 	for _, it := range l.queue {
-		size := len(it.Key) + len(it.Headers) + len(it.Payload) + eventOverhead
-		if len(batch) > 0 && (len(batch) == l.cfg.BatchEvents || bytes+size > l.cfg.BatchBytes) {
+		size := it.size()
+		if len(batch) > 0 && (len(batch) == l.cfg.BatchEvents || bytes+size > l.cfg.BatchBytes || it.once != batch[0].once) {
 			break
 		}
 		batch = append(batch, it)
@@ -83,29 +89,54 @@ func (l *lane) take(batch []*item) (_ []*item, closed bool) {
 	} else {
 		l.queue = rest
 	}
+	l.sending, l.retries = len(batch), 0
 	return batch, l.closed
+}
+
+// stranded is how many events wait for a partition that cannot be written to.
+func (l *lane) stranded() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.retries == 0 {
+		return 0
+	}
+	return l.sending + len(l.queue)
 }
 
 // publish sends the batch until it is acknowledged. A batch that the broker
 // will not take as it is is halved, first half first, until the event at fault
-// stands alone: so none overtakes another. The scratch slice comes back for reuse.
+// stands alone: so none overtakes another. What may not go, because its key is
+// held by now, is taken out of the batch. The scratch slice comes back for reuse.
 func (l *lane) publish(batch []*item, scratch []*Event) ([]*Event, error) {
+	batch = l.admit(batch)
+	if len(batch) == 0 {
+		return scratch, nil
+	}
 	scratch = scratch[:0]
 	for _, it := range batch {
 		scratch = append(scratch, &it.Event)
 	}
 	err := l.send(batch, scratch)
-	if err == nil {
-		l.stats.published.Add(int64(len(batch)))
-		l.tracker.acknowledge(batch)
-		l.acknowledged(len(batch))
+	switch {
+	case err == nil:
+		if l.special.Load() {
+			l.accept()
+		}
+		l.published.Add(int64(len(batch)))
+		l.sent(batch)
+		l.gone(len(batch))
 		return scratch, nil
-	}
-	if verdict(err) != RefusedRecords {
+	case errors.Is(err, errLost):
+		l.lose(batch, err)
+		l.gone(len(batch))
+		return scratch, nil
+	case errors.Is(err, errStuck):
+		return l.publish(batch, scratch) // nothing of it is admitted any more
+	case verdict(err) != RefusedRecords:
 		return scratch, err
-	}
-	if len(batch) == 1 {
-		return scratch, l.refused(batch[0], l.partition, err)
+	case len(batch) == 1:
+		l.refuse(batch[0], err)
+		return scratch, nil
 	}
 	half := len(batch) / 2
 	if scratch, err = l.publish(batch[:half], scratch); err != nil {
@@ -114,12 +145,20 @@ func (l *lane) publish(batch []*item, scratch []*Event) ([]*Event, error) {
 	return l.publish(batch[half:], scratch)
 }
 
+// gone takes events off the topic's count.
+func (l *lane) gone(n int) {
+	l.topic.mu.Lock()
+	defer l.topic.mu.Unlock()
+	l.leave(n)
+}
+
 // send repeats one request until it is acknowledged, refused for a record's
-// sake, or the lane may no longer publish.
+// sake, its events are to be set aside, or the lane may no longer publish.
 func (l *lane) send(batch []*item, events []*Event) error {
-	trouble := newTrouble(l.log.With("topic", l.name, "partition", l.partition), l.now)
+	p := &patience{term: l.term, trouble: newTrouble(l.log.With("topic", l.name, "partition", l.partition), l.now)}
+	trial := l.onTrial()
 	var pause backoff
-	for {
+	for first := l.now(); ; {
 		if err := l.taking.Err(); err != nil {
 			return err
 		}
@@ -129,34 +168,88 @@ func (l *lane) send(batch []*item, events []*Event) error {
 		l.stats.requests.Add(1)
 		err := l.cfg.Publisher.Publish(l.publishing, l.name, l.partition, events)
 		if err == nil {
-			trouble.over("publishing goes on")
+			l.succeeded(p)
+			if acknowledged := l.cfg.Hooks.Acknowledged; acknowledged != nil {
+				acknowledged(l.name, l.partition, events, l.now().Sub(first))
+			}
 			return nil
 		}
 		if l.publishing.Err() != nil {
 			return err
 		}
-		switch verdict(err) {
-		case RefusedRecords:
+		switch {
+		case verdict(err) == RefusedRecords:
 			return err
-		case RefusedTopic:
-			if trouble.failed("the topic cannot be written to; its events wait", err) > l.cfg.TopicTimeout {
-				return l.refused(batch[0], l.partition, err)
-			}
-		default:
-			trouble.failed("publishing fails; the same events are tried again, in order", err)
+		case batch[0].once != atLeastOnce:
+			return errors.Join(errLost, err)
+		case trial || p.failed("publishing fails; the same events are tried again, in order", err):
+			l.giveUp(err)
+			return errStuck
 		}
+		l.fails(err)
 		l.stats.retries.Add(1)
-		if err := sleep(l.taking, pause.next()); err != nil {
+		if err := sleep(l.taking, min(pause.next(), l.pace())); err != nil {
 			return err
 		}
 	}
 }
 
-// refused names the event for whose sake the relay ends.
-func (t *term) refused(it *item, partition int, err error) error {
-	return &RefusedError{
-		ID: uuid.UUID(it.ID).String(), Topic: it.Topic, Partition: partition, Key: string(it.Key), Position: it.Position, Err: err,
+// pace: when memory is short a lane finds out sooner that it must give way.
+func (l *lane) pace() time.Duration {
+	if l.tracker.pressed() {
+		return 100 * time.Millisecond
 	}
+	return time.Second
+}
+
+// onTrial tells whether the lane sends stored events to see whether it can.
+func (l *lane) onTrial() bool {
+	if !l.special.Load() {
+		return false
+	}
+	l.topic.mu.Lock()
+	defer l.topic.mu.Unlock()
+	return l.aside || l.stuck
+}
+
+func (l *lane) fails(err error) {
+	l.mu.Lock()
+	l.retries++
+	l.mu.Unlock()
+	l.topic.mu.Lock()
+	defer l.topic.mu.Unlock()
+	if l.trouble == "" {
+		l.since = l.now()
+	}
+	l.trouble = err.Error()
+}
+
+func (l *lane) succeeded(p *patience) {
+	l.acked.Add(1)
+	if p.trouble.tries == 0 {
+		return
+	}
+	p.over("publishing goes on")
+	l.topic.mu.Lock()
+	defer l.topic.mu.Unlock()
+	l.trouble = ""
+}
+
+// giveUp sets the events of the topic aside, or of this partition alone.
+func (l *lane) giveUp(err error) {
+	l.topic.mu.Lock()
+	defer l.topic.mu.Unlock()
+	if verdict(err) == RefusedTopic {
+		l.putAside(err)
+		return
+	}
+	l.trouble = err.Error()
+	if !l.stuck {
+		l.log.Warn("the partition's events are set aside until it can be written to", "topic", l.name, "partition", l.partition, "error", err)
+	}
+	l.stuck, l.failed = true, true
+	l.special.Store(true)
+	l.wantFlow()
 }
 
 // ended tells whether err only says that the lane was told to stop.

@@ -41,7 +41,10 @@ type lease struct {
 
 	mu      sync.Mutex
 	started time.Time // when the last successful attempt was sent
-	lost    bool
+	// How far the database's clock is ahead of ours, at most: it was read after
+	// started.
+	ahead time.Duration
+	lost  bool
 }
 
 // acquire returns nil without an error while another relay holds the lease. It
@@ -52,29 +55,32 @@ func (r *Relay) acquire(conn *pgx.Conn) (*lease, error) {
 	defer cancel()
 	started := r.now()
 	l := &lease{owner: r.owner, ttl: r.cfg.Lease, started: started}
-	err := conn.QueryRow(ctx, r.sql.acquire, r.owner, r.cfg.Holder, r.cfg.Lease.Microseconds()).Scan(&l.epoch)
+	var now time.Time
+	err := conn.QueryRow(ctx, r.sql.acquire, r.owner, r.cfg.Holder, r.cfg.Lease.Microseconds()).Scan(&l.epoch, &now)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, because(ctx, err)
 	}
+	l.ahead = now.Sub(started)
 	return l, nil
 }
 
 func (r *Relay) renew(ctx context.Context, conn *pgx.Conn, l *lease) error {
 	started := r.now()
-	tag, err := conn.Exec(ctx, r.sql.renew, l.owner, l.epoch, l.ttl.Microseconds())
-	if err != nil {
+	var now time.Time
+	err := conn.QueryRow(ctx, r.sql.renew, l.owner, l.epoch, l.ttl.Microseconds()).Scan(&now)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if tag.RowsAffected() == 0 {
+	if err != nil {
 		l.lost = true
 		return errLeaseLost
 	}
-	l.started = started
+	l.started, l.ahead = started, now.Sub(started)
 	return nil
 }
 
@@ -98,4 +104,12 @@ func (l *lease) left(now time.Time) time.Duration {
 	monotonic := now.Sub(l.started)
 	wall := now.Round(0).Sub(l.started.Round(0))
 	return trust - max(monotonic, wall)
+}
+
+// databaseTime is no earlier than what the database's clock shows now, and later
+// by the time that its last answer took.
+func (t *term) databaseTime() time.Time {
+	t.lease.mu.Lock()
+	defer t.lease.mu.Unlock()
+	return t.now().Add(t.lease.ahead)
 }

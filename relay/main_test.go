@@ -2,8 +2,10 @@ package relay_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -184,4 +186,46 @@ func drain(t testing.TB, cfg relay.Config) relay.Stats {
 	require.NoError(t, err)
 	require.NoError(t, r.Run(t.Context()))
 	return r.Stats()
+}
+
+// setAside lists what is set aside, in order of position, as payload and state.
+func (l *log) setAside(t testing.TB) []string {
+	t.Helper()
+	rows, err := l.pool.Query(t.Context(), `SELECT convert_from(payload, 'UTF8') || ' ' || state FROM tandem.parked ORDER BY position`)
+	require.NoError(t, err)
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return all
+}
+
+// redrive asks for every parked event to be sent again, and returns the request.
+func (l *log) redrive(t testing.TB) (request int) {
+	t.Helper()
+	return l.int(t, `WITH r AS (INSERT INTO tandem.request (kind, total) SELECT 'redrive', count(*) FROM tandem.deferred WHERE state = 'parked' RETURNING request),
+		d AS (UPDATE tandem.deferred SET redrive = (SELECT request FROM r) WHERE state = 'parked')
+		SELECT request FROM r`)
+}
+
+// await waits until the query, which returns one boolean, says yes.
+func (l *log) await(t testing.TB, query string, args ...any) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var yes bool
+		require.NoError(t, l.pool.QueryRow(t.Context(), query, args...).Scan(&yes))
+		return yes
+	}, 30*time.Second, 5*time.Millisecond, query)
+}
+
+// refusing makes the publisher refuse events of these payloads.
+func refusing(m *memory, refused ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = func(_ string, _ int, events []*relay.Event) error {
+		for _, e := range events {
+			if slices.Contains(refused, string(e.Payload)) {
+				return &relay.PublishError{Verdict: relay.RefusedRecords, Hint: "make it smaller", Err: errors.New("too large")}
+			}
+		}
+		return nil
+	}
 }

@@ -16,14 +16,46 @@ type checkpoint struct {
 	cur  string // where a window is under way: its other end; else ""
 	done int64  // events of the window up to this position are done
 	high int64  // no event of the window is above it
+	own  bool   // prev was taken in this term, and so is later than every claim of another
 }
 
-// item is an event on its way through a lane, with its place in its page.
+// item is an event on its way through a lane: out of the log, with its place in
+// its page, or from elsewhere, with who fetched it.
 type item struct {
 	Event
 	page  *page
 	index int
+	from  source // nil for the log
+
+	expires   int64 // Unix microseconds by the database's clock; 0 where it does not expire
+	once      delivery
+	scheduled bool // has a time before which it is not sent
+	unordered bool // neither holds nor waits for its key
 }
+
+// source fetched an event from elsewhere than the log. It is told when the broker
+// has acknowledged it, and then or otherwise when it is off the books: one that
+// was not sent is where it was, unless it was set aside anew.
+type source interface {
+	sent(it *item)
+	settle(it *item)
+}
+
+// delivery is how often an event may be sent.
+type delivery byte
+
+const (
+	atLeastOnce delivery = iota
+	atMostOnce
+	claimed // at most once, and an earlier term may have sent it
+)
+
+// key returns the event's ordering key; there is none where order is not kept.
+func (it *item) key() (string, bool) {
+	return string(it.Key), it.Key != nil && !it.unordered && it.once == atLeastOnce && it.Replay == 0
+}
+
+func (it *item) size() int { return len(it.Key) + len(it.Headers) + len(it.Payload) + eventOverhead }
 
 // page is one read from the log: a whole small window, or a slice by position
 // of a frozen one. It is the unit of memory.
@@ -66,8 +98,15 @@ func (p *page) decode(values [][]byte, names *interned) error {
 	if len(values[3]) == 4 {
 		e.Partition = int32(binary.BigEndian.Uint32(values[3]))
 	}
-	p.bytes += len(e.Key) + len(e.Headers) + len(e.Payload) + eventOverhead
-	p.items = append(p.items, item{Event: e})
+	it := item{Event: e, scheduled: values[9] != nil}
+	if len(values[10]) == 8 {
+		it.expires = int64(binary.BigEndian.Uint64(values[10])) + postgresEpoch
+	}
+	if len(values[11]) == 4 {
+		it.once = delivery(values[11][3])
+	}
+	p.bytes += it.size()
+	p.items = append(p.items, it)
 	return nil
 }
 

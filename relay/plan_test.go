@@ -27,16 +27,16 @@ func TestPlansOfTheReader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var now string
 			require.NoError(t, conn.QueryRow(t.Context(), `SELECT pg_current_snapshot()::text`).Scan(&now))
-			idle := explain(t, conn, fmt.Sprintf(`EXECUTE poll('%s', 6000, 2000000)`, now))
+			idle := explain(t, conn, fmt.Sprintf(`EXECUTE poll('%s', 6000, 2000000, NULL)`, now))
 			require.Regexp(t, `Index Scan using log_00_tx_idx`, idle)
 			require.NotRegexp(t, `Seq Scan on log|Sort Method|Bitmap`, idle)
 			require.Less(t, blocks(t, idle), 500, "an idle poll looks at more than the ends of the indexes:\n%s", idle)
 
-			full := explain(t, conn, `EXECUTE poll('3:3:', 6000, 2000000)`)
+			full := explain(t, conn, `EXECUTE poll('3:3:', 6000, 2000000, NULL)`)
 			require.NotRegexp(t, `Seq Scan on log|Sort Method|Bitmap`, full)
 			require.Less(t, blocks(t, full), 20_000, "a full poll reads more than its rows:\n%s", full)
 
-			for _, statement := range []string{`page('3:3:', '%s', 500000, 1000000, 6000, 2000000)`, `small('3:3:', '%s', 500000, 1000000, 6000)`} {
+			for _, statement := range []string{`page('3:3:', '%s', 500000, 1000000, 6000, NULL, 2000000)`, `small('3:3:', '%s', 500000, 1000000, 6000, NULL)`} {
 				page := explain(t, conn, fmt.Sprintf(`EXECUTE `+statement, now))
 				require.Regexp(t, `Index Scan using log_03_position`, page)
 				require.NotRegexp(t, `Seq Scan|Sort Method|Bitmap`, page)
@@ -65,9 +65,9 @@ func prepared(t *testing.T, url, first string) *pgx.Conn {
 	exec(`PREPARE page AS ` + sqlPage)
 	exec(`PREPARE small AS ` + sqlSmallPage)
 	for range 6 {
-		exec(`EXECUTE poll('3:3:', 6000, 2000000)`)
-		exec(`EXECUTE page('3:3:', pg_current_snapshot(), 0, 100, 6000, 2000000)`)
-		exec(`EXECUTE small('3:3:', pg_current_snapshot(), 0, 100, 6000)`)
+		exec(`EXECUTE poll('3:3:', 6000, 2000000, NULL)`)
+		exec(`EXECUTE page('3:3:', pg_current_snapshot(), 0, 100, 6000, NULL, 2000000)`)
+		exec(`EXECUTE small('3:3:', pg_current_snapshot(), 0, 100, 6000, NULL)`)
 	}
 	return conn
 }

@@ -19,10 +19,7 @@ type Event struct {
 	Headers   []byte // a JSON object of strings, nil where there are none
 	Payload   []byte // nil is a null value, a tombstone
 
-	AtMostOnce bool      // sent once and not again, whatever the outcome
-	NotBefore  time.Time // zero where it is not scheduled
-	Expires    time.Time // zero where it does not expire
-	Replay     int64     // the request that asked for it to be sent again on purpose, else 0
+	Replay int64 // the request that asked for it to be sent again on purpose, else 0
 }
 
 // Publisher sends events to a broker. Package relaykafka has the one for Kafka.

@@ -21,15 +21,16 @@ import (
 // read by position, page after page.
 type reader struct {
 	*term
-	conn  *pgx.Conn
-	at    checkpoint // how far is read
-	large bool       // the window may hold events of more than 2 kB
-	limit int        // the next page's, in events
-	asked *pageQuery // the next page, where it was asked for ahead
-	names interned
-	refs  []*item // hand's own
-	pause time.Duration
-	quiet time.Time // when the last event was seen
+	conn   *pgx.Conn
+	at     checkpoint // how far is read
+	frozen bool       // the window's end was taken in this term
+	large  bool       // the window may hold events of more than 2 kB
+	limit  int        // the next page's, in events
+	asked  *pageQuery // the next page, where it was asked for ahead
+	names  interned
+	refs   []*item // hand's own
+	pause  time.Duration
+	quiet  time.Time // when the last event was seen
 }
 
 // run reads until ctx ends, or until everything is read that was visible when
@@ -102,7 +103,7 @@ func (r *reader) poll(ctx context.Context, p *page) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("poll the log: %w", err)
 	}
-	after, err := r.afterWindow(h.snapshot)
+	after, err := r.afterWindow(h.snapshot, true)
 	if err != nil {
 		return 0, err
 	}
@@ -127,7 +128,7 @@ func (r *reader) poll(ctx context.Context, p *page) (int, error) {
 	}
 	p.finish()
 	p.under = checkpoint{
-		prev: r.at.prev, low: r.at.low, cur: h.snapshot,
+		prev: r.at.prev, low: r.at.low, own: r.at.own, cur: h.snapshot,
 		done: p.items[0].Position - 1, high: p.items[len(p.items)-1].Position,
 	}
 	p.after = after
@@ -147,7 +148,7 @@ func (r *reader) look(ctx context.Context, p *page) (h header, err error) {
 	ctx, cancel := r.statement(ctx)
 	defer cancel()
 	defer func() { err = because(ctx, err) }()
-	rows, err := r.conn.Query(ctx, r.sql.poll, r.at.prev, r.cfg.PageEvents, r.cfg.PageBytes)
+	rows, err := r.conn.Query(ctx, r.sql.poll, r.at.prev, r.cfg.PageEvents, r.cfg.PageBytes, r.claims.earlier)
 	if err != nil {
 		return h, err
 	}
@@ -174,12 +175,12 @@ func (r *reader) look(ctx context.Context, p *page) (h header, err error) {
 }
 
 // afterWindow is the checkpoint once every event visible in snapshot is done.
-func (r *reader) afterWindow(snapshot string) (checkpoint, error) {
+func (r *reader) afterWindow(snapshot string, own bool) (checkpoint, error) {
 	xmax, err := snapshotXmax(snapshot)
 	if err != nil {
 		return checkpoint{}, err
 	}
-	return checkpoint{prev: snapshot, low: max(r.at.low, r.anchorBelow(xmax))}, nil
+	return checkpoint{prev: snapshot, low: max(r.at.low, r.anchorBelow(xmax)), own: own}, nil
 }
 
 // freeze makes the events between the cursor and snapshot a window to be read
@@ -193,7 +194,7 @@ func (r *reader) freeze(ctx context.Context, snapshot string) error {
 	if err := r.conn.QueryRow(ctx, r.sql.freeze, r.at.prev, snapshot, r.at.low).Scan(&cur.done, &cur.high, &r.large); err != nil {
 		return fmt.Errorf("bound the window: %w", because(ctx, err))
 	}
-	r.at = cur
+	r.at, r.frozen = cur, true
 	return nil
 }
 
@@ -253,7 +254,7 @@ func (r *reader) readPage(ctx context.Context, p *page) (err error) {
 	p.finish()
 	p.under = r.at
 	if events < q.limit && (!r.large || volume < r.cfg.PageBytes) {
-		if p.after, err = r.afterWindow(r.at.cur); err != nil {
+		if p.after, err = r.afterWindow(r.at.cur, r.frozen); err != nil {
 			return err
 		}
 	} else {
@@ -272,7 +273,7 @@ func (r *reader) readPage(ctx context.Context, p *page) (err error) {
 
 // pageStatement reads up to so many events of the frozen window.
 func (r *reader) pageStatement(limit int) (statement string, arguments []any) {
-	arguments = []any{r.at.prev, r.at.cur, r.at.done, r.at.high, limit}
+	arguments = []any{r.at.prev, r.at.cur, r.at.done, r.at.high, limit, r.claims.earlier}
 	if r.large {
 		return r.sql.page, append(arguments, r.cfg.PageBytes)
 	}
@@ -287,11 +288,47 @@ func (r *reader) hand(p *page) {
 		p = small
 	}
 	r.refs = r.refs[:0]
+	var others []*item
 	for i := range p.items {
-		r.refs = append(r.refs, &p.items[i])
+		if it := &p.items[i]; it.scheduled || it.once != atLeastOnce {
+			others = append(others, it)
+		} else {
+			r.refs = append(r.refs, it)
+		}
 	}
 	r.tracker.push(p)
 	r.dispatch(r.refs)
+	if len(others) > 0 {
+		r.handOthers(others, p.after)
+	}
+}
+
+// handOthers sees to the events that do not go straight to the lanes.
+func (r *reader) handOthers(items []*item, read checkpoint) {
+	var skipped, once, scheduled []*item
+	for _, it := range items {
+		switch {
+		case it.once == claimed:
+			skipped = append(skipped, it)
+		case it.scheduled:
+			it.unordered = true
+			scheduled = append(scheduled, it)
+		default:
+			once = append(once, it)
+		}
+	}
+	if len(skipped) > 0 {
+		r.stats.skipped.Add(int64(len(skipped)))
+		r.log.Info("skipping at-most-once events that may have been sent before a restart", "events", len(skipped))
+		r.done(skipped)
+	}
+	if len(scheduled) > 0 {
+		r.stats.scheduled.Add(int64(len(scheduled)))
+		r.setAside(scheduled, asideEntry{State: stateScheduled})
+	}
+	if len(once) > 0 {
+		r.claims.claim(once, read)
+	}
 }
 
 // durable waits until everything the poll saw is on disk. A transaction with

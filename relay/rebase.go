@@ -86,14 +86,11 @@ func Rebase(ctx context.Context, database *pgx.ConnConfig, schemaName string, o 
 	}
 	cfg := Config{Database: database, Schema: schemaName, Logger: slog.New(slog.DiscardHandler)}.withDefaults()
 	r := &Relay{cfg: cfg, sql: statementsFor(cfg.Schema), log: cfg.Logger, owner: uuid.New(), now: time.Now}
-	conn, s, err := r.connect(ctx)
+	conn, s, err := r.connectFirst(ctx)
 	if err != nil {
 		return RebaseResult{}, err
 	}
 	defer closeConn(conn)
-	if err := r.checkSchema(ctx, conn); err != nil {
-		return RebaseResult{}, err
-	}
 	for began := r.now(); ; {
 		result, err := r.rebase(ctx, conn, s, o)
 		var held *LeaseHeldError
@@ -156,7 +153,7 @@ var errDryRun = errors.New("dry run")
 
 func (r *Relay) acquireIn(ctx context.Context, tx pgx.Tx) (*lease, error) {
 	l := &lease{owner: r.owner}
-	err := tx.QueryRow(ctx, r.sql.acquire, r.owner, r.cfg.Holder, r.cfg.Lease.Microseconds()).Scan(&l.epoch)
+	err := tx.QueryRow(ctx, r.sql.acquire, r.owner, r.cfg.Holder, r.cfg.Lease.Microseconds()).Scan(&l.epoch, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		held := &LeaseHeldError{}
 		if err := tx.QueryRow(ctx, r.sql.holder).Scan(&held.Holder); err != nil {

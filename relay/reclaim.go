@@ -19,8 +19,13 @@ type reclaimer struct {
 	inbox time.Time  // when the inbox was last maintained
 }
 
-// leafBits: a leaf has 2^17 positions (migrations/sql/00002_log.sql).
-const leafBits = 17
+// A leaf has 2^17 positions, the ring 16 leaves (migrations/sql/00002_log.sql).
+const (
+	leafBits = 17
+	leaves   = 16
+	// The leaf being written and the one it comes to next are not to be kept.
+	maxKeepLeaves = leaves - 2
+)
 
 func (r *reclaimer) run(ctx context.Context) error {
 	trouble := newTrouble(r.log, r.now)
@@ -91,10 +96,11 @@ func (t *term) maintainInbox(ctx context.Context, conn *pgx.Conn) {
 	}
 }
 
-// reclaim truncates every leaf that is done. One that a writer or a dump holds
-// is left for the next time; held counts them.
+// reclaim truncates every leaf that is done but the newest, which are kept for
+// replay if that is wished for. One that a writer or a dump holds is left for the
+// next time; held counts them.
 func (t *term) reclaim(ctx context.Context, conn *pgx.Conn) (held int, err error) {
-	rows, err := conn.Query(ctx, t.sql.doneLeaves)
+	rows, err := conn.Query(ctx, t.sql.doneLeaves, t.cfg.KeepLeaves)
 	if err != nil {
 		return 0, fmt.Errorf("look for leaves that are done: %w", err)
 	}

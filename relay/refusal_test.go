@@ -3,7 +3,6 @@ package relay_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -39,95 +38,6 @@ func TestRetriableErrorsAreRetriedInPlace(t *testing.T) {
 	require.EqualValues(t, 15, failed)
 }
 
-// One event of a big batch is refused. What stood before it in its lane is
-// published and saved, nothing behind it is; the error names it. Once it may
-// pass, or is gone, the next relay goes on behind it, and nothing is repeated.
-func TestARefusedEventStopsTheRelayAndIsNamed(t *testing.T) {
-	t.Parallel()
-	for _, remedy := range []string{"the broker accepts it", "it is deleted"} {
-		t.Run(remedy, func(t *testing.T) {
-			t.Parallel()
-			l := newLog(t)
-			l.fill(t, "orders", 1000)
-			m := newMemory(1)
-			m.fail = func(_ string, _ int, events []*relay.Event) error {
-				if slices.ContainsFunc(events, func(e *relay.Event) bool { return string(e.Payload) == "700" }) {
-					return &relay.PublishError{Verdict: relay.RefusedRecords, Hint: "make it smaller", Err: errors.New("too large")}
-				}
-				return nil
-			}
-			err := relay.Run(t.Context(), l.config(t, m))
-			var refused *relay.RefusedError
-			require.ErrorAs(t, err, &refused)
-			position := l.int(t, `SELECT position FROM tandem.log WHERE payload = '700'`)
-			var id string
-			require.NoError(t, l.pool.QueryRow(t.Context(), `SELECT id FROM tandem.log WHERE payload = '700'`).Scan(&id))
-			require.Equal(t, relay.RefusedError{ID: id, Topic: "orders", Partition: 0, Key: "k0", Position: int64(position), Err: refused.Err}, *refused)
-			require.ErrorContains(t, err, id)
-			require.ErrorContains(t, err, "make it smaller")
-			requireOrdered(t, m, 699)
-			require.Equal(t, position-1, l.int(t, `SELECT done FROM tandem.checkpoint ORDER BY save DESC LIMIT 1`))
-			require.Equal(t, 1, l.int(t, `SELECT count(*) FROM tandem.lease WHERE expires_at <= now()`), "the lease was kept")
-
-			want := 1000
-			if remedy == "it is deleted" {
-				l.exec(t, `DELETE FROM tandem.log WHERE payload = '700'`)
-				want = 999
-			} else {
-				m.fail = nil
-			}
-			drain(t, l.config(t, m))
-			requireOrdered(t, m, want)
-		})
-	}
-}
-
-// A topic that does not exist ends the relay after TopicTimeout; until then the
-// other topics go on.
-func TestAMissingTopicIsNamedAfterAWhile(t *testing.T) {
-	t.Parallel()
-	missing := &relay.PublishError{Verdict: relay.RefusedTopic, Hint: "create it", Err: errors.New("unknown topic")}
-	for _, found := range []string{"when its partitions are asked for", "when it is written to"} {
-		t.Run(found, func(t *testing.T) {
-			t.Parallel()
-			l := newLog(t)
-			m := newMemory(2)
-			if found == "when it is written to" {
-				m.fail = func(topic string, _ int, _ []*relay.Event) error {
-					if topic == "missing" {
-						return missing
-					}
-					return nil
-				}
-			} else {
-				m.layout = func(topic string) (int, error) {
-					if topic == "missing" {
-						return 0, missing
-					}
-					return 2, nil
-				}
-			}
-			l.add(t, "missing", "k", "1")
-			l.fill(t, "orders", 1000)
-			cfg := l.config(t, m)
-			cfg.TopicTimeout = 700 * time.Millisecond
-			began := time.Now()
-			err := relay.Run(t.Context(), cfg)
-			var refused *relay.RefusedError
-			require.ErrorAs(t, err, &refused)
-			require.Equal(t, "missing", refused.Topic)
-			require.ErrorContains(t, err, "create it")
-			require.GreaterOrEqual(t, time.Since(began), cfg.TopicTimeout)
-			require.Less(t, time.Since(began), 20*time.Second)
-			requireOrdered(t, m, 1000)
-
-			m.fail, m.layout = nil, nil
-			drain(t, l.config(t, m))
-			require.GreaterOrEqual(t, len(m.records["missing/0"])+len(m.records["missing/1"]), 1)
-		})
-	}
-}
-
 // After an outage that was longer than TopicTimeout a broker may not know its
 // topics for a moment: that is not a missing topic yet.
 func TestAnOutageDoesNotCountAsAMissingTopic(t *testing.T) {
@@ -159,8 +69,9 @@ func TestAnOutageDoesNotCountAsAMissingTopic(t *testing.T) {
 			} else {
 				m.fail = func(string, int, []*relay.Event) error { return answer() }
 			}
-			drain(t, cfg)
+			stats := drain(t, cfg)
 			require.Equal(t, []string{"1"}, payloads(m.all()))
+			require.Zero(t, stats.Deferred)
 		})
 	}
 }
@@ -224,19 +135,19 @@ func TestAGrowingTopicKeepsTheOrderOfEveryKey(t *testing.T) {
 	}
 }
 
-func TestAPartitionThatDoesNotExistIsNamedAfterAWhile(t *testing.T) {
+// An event that asks for a partition which does not come to be is parked.
+func TestAnEventForAPartitionThatDoesNotExistIsParked(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	l.add(t, "orders", "k", "1")
 	l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', 'k', '2', 9)`)
 	l.add(t, "orders", "k", "3")
+	l.add(t, "orders", "other", "4")
 	m := newMemory(3)
 	cfg := l.config(t, m)
 	cfg.TopicTimeout = 200 * time.Millisecond
-	err := relay.Run(t.Context(), cfg)
-	var refused *relay.RefusedError
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, 9, refused.Partition)
-	require.ErrorContains(t, err, "partition 9")
-	require.Equal(t, []string{"1"}, payloads(m.all()), "what stood before it was not published, or what stands behind it was")
+	drain(t, cfg)
+	require.ElementsMatch(t, []string{"1", "4"}, payloads(m.all()))
+	require.Equal(t, []string{"2 parked", "3 held"}, l.setAside(t))
+	require.Equal(t, 1, l.int(t, `SELECT count(*) FROM tandem.parked WHERE reason LIKE '%partition 9%'`))
 }

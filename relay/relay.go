@@ -23,6 +23,7 @@ type Relay struct {
 	readTimeout time.Duration
 	stats       counters
 	state       atomic.Int32 // a State
+	current     atomic.Pointer[term]
 
 	aborted context.Context
 	abort   context.CancelFunc
@@ -62,8 +63,7 @@ func (r *Relay) Abort() { r.abort() }
 // When ctx ends it publishes what it has read, saves, gives the lease up and
 // returns nil. Before the first event it returns an error if something is wrong
 // (a SetupError) or stays out of reach (an UnreachableError); afterwards it
-// outlasts restarts of database and broker by itself. A RefusedError ends it at
-// any time.
+// outlasts restarts of database and broker by itself.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.abort()
 	defer r.become(Stopped)
@@ -125,12 +125,7 @@ func (r *Relay) start(ctx context.Context) (*pgx.Conn, server, error) {
 	var conn *pgx.Conn
 	var s server
 	err := r.patiently(ctx, "database", func(ctx context.Context) (err error) {
-		if conn, s, err = r.connect(ctx); err != nil {
-			return err
-		}
-		if err = r.checkSchema(ctx, conn); err != nil {
-			closeConn(conn)
-		}
+		conn, s, err = r.connectFirst(ctx)
 		return err
 	})
 	if err != nil {

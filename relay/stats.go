@@ -1,6 +1,10 @@
 package relay
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -60,7 +64,37 @@ type TopicStats struct {
 // Topics returns the topics of the present term, by name; none while the relay
 // does not hold the lease. It may be called at any time.
 func (r *Relay) Topics() []TopicStats {
-	return nil
+	t := r.current.Load()
+	if t == nil {
+		return nil
+	}
+	t.topicsMu.Lock()
+	topics := slices.Collect(maps.Values(t.topics))
+	t.topicsMu.Unlock()
+	all := make([]TopicStats, 0, len(topics))
+	for _, tp := range topics {
+		all = append(all, tp.describe())
+	}
+	slices.SortFunc(all, func(a, b TopicStats) int { return strings.Compare(a.Topic, b.Topic) })
+	return all
+}
+
+func (tp *topic) describe() TopicStats {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	s := TopicStats{
+		Topic: tp.name, Partitions: len(tp.lanes), Published: tp.published.Load(), Waiting: len(tp.waiting) + tp.under,
+		Trouble: tp.trouble, SetAside: tp.aside || tp.stuck() != nil,
+	}
+	for _, l := range tp.lanes {
+		if s.Trouble == "" && l.trouble != "" {
+			s.Trouble = fmt.Sprintf("partition %d: %s", l.partition, l.trouble)
+		}
+	}
+	if s.Trouble != "" {
+		s.Since = tp.since
+	}
+	return s
 }
 
 // Hooks are called by the relay as it works, by many goroutines at a time. They

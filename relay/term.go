@@ -27,11 +27,23 @@ import (
 // the log. Aborted: nothing is waited for.
 type term struct {
 	*Relay
-	log     *slog.Logger
-	lease   *lease
-	server  server
-	tracker *tracker
-	topics  map[string]*topic // the reader's own
+	log      *slog.Logger
+	lease    *lease
+	server   server
+	tracker  *tracker
+	asides   asides
+	claims   claims
+	store    *store
+	schedule *schedule
+	requests *requests
+	acked    atomic.Int64 // requests of all lanes that were acknowledged
+
+	dispatching sync.Mutex
+	topicsMu    sync.Mutex
+	topics      map[string]*topic
+
+	lossMu sync.Mutex
+	losses *trouble
 
 	// Two contexts. Lanes take events while taking lasts; a request under way
 	// goes on until publishing ends.
@@ -40,7 +52,9 @@ type term struct {
 	publishing context.Context
 	working    sync.WaitGroup
 
-	forced  chan struct{} // the keeper is to commit something now
+	forced  chan struct{}      // the keeper is to commit something now
+	flushes chan chan struct{} // it is to save what there is, and say so
+	commits chan chan struct{} // it is to commit in any case, and say so
 	savedTo atomic.Pointer[checkpoint]
 
 	anchorsMu sync.Mutex
@@ -49,6 +63,28 @@ type term struct {
 
 // commitNow asks the keeper for a commit.
 func (t *term) commitNow() { notify(t.forced) }
+
+// flush returns once all that has been set aside, released or acknowledged before
+// is saved.
+func (t *term) flush(ctx context.Context) error { return ask(ctx, t.flushes) }
+
+// commitAfter returns once a commit that began after the call is durable.
+func (t *term) commitAfter(ctx context.Context) error { return ask(ctx, t.commits) }
+
+func ask(ctx context.Context, keeper chan<- chan struct{}) error {
+	done := make(chan struct{})
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case keeper <- done:
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-done:
+		return nil
+	}
+}
 
 func (t *term) addAnchor(a anchor) {
 	t.anchorsMu.Lock()
@@ -73,7 +109,7 @@ func (t *term) end(err error) {
 // fails. conn holds the lease and becomes the keeper's; the caller closes it.
 func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) error {
 	log := r.log.With("epoch", l.epoch)
-	reading, at, err := r.begin(ctx, s, l)
+	reading, begun, err := r.begin(ctx, s, l)
 	if err != nil {
 		// Nobody is to wait for the end of a lease that is of no use.
 		ctx, cancel := context.WithTimeout(r.aborted, time.Second)
@@ -91,19 +127,31 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	publishing, cut := context.WithCancel(detached)
 	defer cut()
 	t := &term{
-		Relay: r, log: log, lease: l, server: s, tracker: newTracker(at, r.cfg.BytesInFlight), topics: map[string]*topic{},
-		taking: taking, halt: halt, publishing: publishing, forced: make(chan struct{}, 1),
+		Relay: r, log: log, lease: l, server: s, tracker: newTracker(begun.at, r.cfg.BytesInFlight), topics: map[string]*topic{},
+		taking: taking, halt: halt, publishing: publishing, losses: newTrouble(log, r.now),
+		forced: make(chan struct{}, 1), flushes: make(chan chan struct{}), commits: make(chan chan struct{}),
 	}
-	t.savedTo.Store(&at)
-	k := &keeper{term: t, conn: conn, saved: at, last: r.now()}
+	t.asides.dirty = t.tracker.dirty
+	t.claims = claims{earlier: begun.claims, wake: make(chan struct{}, 1)}
+	t.store = &store{term: t}
+	defer t.store.close()
+	t.schedule = &schedule{term: t, wake: make(chan struct{}, 1), inFlight: map[int64]struct{}{}}
+	t.savedTo.Store(&begun.at)
+	k := &keeper{term: t, conn: conn, saved: begun.at, told: begun.claims, last: r.now(), fresh: r.now()}
 	keeping, stopKeeper := context.WithCancel(taking)
 	defer stopKeeper()
 	var keeper sync.WaitGroup
 	keeper.Go(func() { t.end(k.run(keeping)) })
 	t.working.Go(func() { t.end((&reclaimer{term: t}).run(taking)) })
+	t.working.Go(func() { t.end(t.schedule.run(taking)) })
+	t.requests = &requests{term: t, seen: map[int64][]string{}}
+	t.working.Go(func() { t.end(t.requests.run(taking)) })
+	t.resume(begun.aside)
+	r.current.Store(t)
+	defer r.current.Store(nil)
 	log.Info("relaying", "holder", r.cfg.Holder)
 
-	err = t.work(ctx, &reader{term: t, conn: reading, at: at})
+	err = t.work(ctx, &reader{term: t, conn: reading, at: begun.at})
 
 	// Requests under way get their answer while the lease can be trusted and
 	// there is time left to save what they acknowledge.
@@ -118,23 +166,30 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 
 // begin opens the connection that reads, and finds out where to begin, while the
 // lease lasts.
-func (r *Relay) begin(ctx context.Context, s server, l *lease) (*pgx.Conn, checkpoint, error) {
+func (r *Relay) begin(ctx context.Context, s server, l *lease) (*pgx.Conn, beginning, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.left(r.now()), errors.New("the lease ran out before the database answered"))
 	defer cancel()
 	conn, s2, err := r.connect(ctx)
 	if err != nil {
-		return nil, checkpoint{}, because(ctx, err)
+		return nil, beginning{}, because(ctx, err)
 	}
-	var at checkpoint
+	var b beginning
 	if s2 != s {
 		err = errors.New("two connections reached two different servers")
-	} else if at, err = r.readCheckpoint(ctx, conn, s); err != nil {
-		err = because(ctx, err)
+	} else if b, err = r.readCheckpoint(ctx, conn, s); err == nil {
+		b.aside, err = r.readAside(ctx, conn)
 	}
 	if err != nil {
 		closeConn(conn)
 	}
-	return conn, at, err
+	return conn, b, because(ctx, err)
+}
+
+// beginning is what a term goes by.
+type beginning struct {
+	at     checkpoint
+	claims []string
+	aside  map[string]found
 }
 
 // work reads and, once there is nothing more to be read, waits for the lanes.
@@ -155,7 +210,15 @@ func (t *term) work(ctx context.Context, rd *reader) error {
 	defer cancel()
 	stop = context.AfterFunc(ctx, func() { time.AfterFunc(t.cfg.DrainTimeout, cancel) })
 	defer stop()
-	if t.tracker.empty(drain) != nil {
+	staying := func() int { return 0 }
+	if !t.cfg.UntilEmpty {
+		staying = t.stranded // what cannot be sent keeps nobody waiting
+	}
+	err = t.tracker.empty(drain, staying)
+	if err == nil && t.cfg.UntilEmpty {
+		err = t.settle(drain)
+	}
+	if err != nil {
 		if t.taking.Err() != nil {
 			return context.Cause(t.taking)
 		}
@@ -164,11 +227,51 @@ func (t *term) work(ctx context.Context, rd *reader) error {
 	return nil
 }
 
+// settle waits until what was set aside before has had its chance: operators'
+// requests, scheduled events that are due, topics that can be written to again.
+func (t *term) settle(ctx context.Context) error {
+	for t.busy() {
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return t.requests.look(ctx)
+}
+
+func (t *term) busy() bool {
+	if !t.requests.looked.Load() || !t.schedule.idle() {
+		return true
+	}
+	t.topicsMu.Lock()
+	defer t.topicsMu.Unlock()
+	for _, tp := range t.topics {
+		if tp.busy() {
+			return true
+		}
+	}
+	return false
+}
+
+// stranded is how many events wait for topics and partitions that cannot be
+// written to at the moment.
+func (t *term) stranded() int {
+	t.topicsMu.Lock()
+	defer t.topicsMu.Unlock()
+	n := 0
+	for _, tp := range t.topics {
+		n += tp.stranded()
+	}
+	return n
+}
+
 // finish saves what is done and gives the lease up, as far as the connection
 // and the lease still allow it.
 func (t *term) finish(ctx context.Context, k *keeper, err error) error {
-	if errors.Is(err, errLeaseLost) || errors.Is(err, errAborted) || k.conn.IsClosed() {
+	if errors.Is(err, errLeaseLost) || errors.Is(err, errAborted) {
 		return err
+	}
+	if k.conn.IsClosed() {
+		return errors.Join(err, errors.New("the database was lost before the last save"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -187,37 +290,38 @@ func (t *term) finish(ctx context.Context, k *keeper, err error) error {
 }
 
 // readCheckpoint returns the newest save, if it can be believed here.
-func (r *Relay) readCheckpoint(ctx context.Context, conn *pgx.Conn, now server) (checkpoint, error) {
-	var at checkpoint
+func (r *Relay) readCheckpoint(ctx context.Context, conn *pgx.Conn, now server) (beginning, error) {
+	var begun beginning
+	at := &begun.at
 	var system, database *int64
 	var timeline *int32
 	var ahead, foreign bool
-	err := conn.QueryRow(ctx, r.sql.checkpoint).Scan(&at.prev, &at.low, &at.cur, &at.done, &at.high,
+	err := conn.QueryRow(ctx, r.sql.checkpoint).Scan(&at.prev, &at.low, &at.cur, &at.done, &at.high, &begun.claims,
 		&system, &timeline, &database, &ahead, &foreign)
 	remedy := fmt.Sprintf("if this database was restored, copied or failed over, see what was published and run tandem rebase --schema %s", r.cfg.Schema)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return at, &SetupError{Problem: "the checkpoint is empty, as in a dump taken while it was rewritten: what was published is not known", Remedy: remedy}
+		return begun, &SetupError{Problem: "the checkpoint is empty, as in a dump taken while it was rewritten: what was published is not known", Remedy: remedy}
 	}
 	if err != nil {
-		return at, explainDatabase(fmt.Errorf("read the checkpoint: %w", err))
+		return begun, explainDatabase(fmt.Errorf("read the checkpoint: %w", err))
 	}
 	differs := func(what string, saved, found any) error {
 		return &SetupError{Problem: fmt.Sprintf("the checkpoint was saved on another %s (%v, this is %v): transaction ids mean nothing here", what, saved, found), Remedy: remedy}
 	}
 	switch {
 	case system != nil && *system != now.system:
-		return at, differs("cluster", *system, now.system)
+		return begun, differs("cluster", *system, now.system)
 	case timeline != nil && *timeline != now.timeline:
-		return at, &SetupError{
+		return begun, &SetupError{
 			Problem: fmt.Sprintf("the server's timeline has changed from %d to %d since the checkpoint: a failover may have lost transactions whose events were already published", *timeline, now.timeline),
 			Remedy:  remedy,
 		}
 	case database != nil && *database != now.database:
-		return at, differs("database", *database, now.database)
+		return begun, differs("database", *database, now.database)
 	case ahead:
-		return at, &SetupError{Problem: "the checkpoint is ahead of the server's transaction ids: this is an older copy of the database", Remedy: remedy}
+		return begun, &SetupError{Problem: "the checkpoint is ahead of the server's transaction ids: this is an older copy of the database", Remedy: remedy}
 	case foreign:
-		return at, &SetupError{Problem: "the log holds events of transactions that this server has not begun yet: they were restored from elsewhere", Remedy: remedy}
+		return begun, &SetupError{Problem: "the log holds events of transactions that this server has not begun yet: they were restored from elsewhere", Remedy: remedy}
 	}
-	return at, nil
+	return begun, nil
 }

@@ -1,17 +1,16 @@
 package relay
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // topic spreads a topic's events over its lanes, one for each partition. While
 // the number of partitions is not known, or about to change, events wait here:
-// a key that moves to another lane must not overtake itself.
+// a key that moves to another lane must not overtake itself. Events that may not
+// go now are set aside, and come back by a flow; see flow.go.
 type topic struct {
 	*term
 	name string
@@ -20,16 +19,32 @@ type topic struct {
 	lanes   []*lane // one for each partition; empty while unknown
 	waiting []*item
 	holding bool // a new number of partitions waits for the lanes to be empty
-	sent    int  // handed to lanes and not yet acknowledged
+	joining bool // the end of a flow waits for the lanes to be empty
+	under   int  // handed to lanes and not yet off the books
 	turn    int  // the lane for the next event without a key
+
+	held     map[string]struct{} // keys whose events go behind stored ones
+	aside    bool                // so do all events
+	refusing bool                // aside, because record after record was refused
+	refusals
+	flow      *flow // under way
+	flowDue   bool  // another one is wanted
+	trouble   string
+	since     time.Time
+	published atomic.Int64
+
+	special atomic.Bool // held, aside, a stuck lane, a flow or a refusal: look closer
 
 	pushed  []*item       // the dispatcher's own
 	arrived chan struct{} // something begins to wait, or the lanes have become empty
+	emptied chan struct{} // the lanes have become empty while joining
+	flowing chan struct{} // a flow is wanted
 }
 
-// dispatch hands events, in order of position, to their topics. Only the reader
-// calls it.
+// dispatch hands events, in order of position, to their topics.
 func (t *term) dispatch(items []*item) {
+	t.dispatching.Lock()
+	defer t.dispatching.Unlock()
 	var touched []*topic
 	var last *topic
 	for _, it := range items {
@@ -50,19 +65,31 @@ func (t *term) dispatch(items []*item) {
 
 // topic returns the topic of that name, and begins to look after it.
 func (t *term) topic(name string) *topic {
+	t.topicsMu.Lock()
+	defer t.topicsMu.Unlock()
 	tp, ok := t.topics[name]
 	if !ok {
-		tp = &topic{term: t, name: name, arrived: make(chan struct{}, 1)}
+		tp = &topic{
+			term: t, name: name, held: map[string]struct{}{},
+			arrived: make(chan struct{}, 1), emptied: make(chan struct{}, 1), flowing: make(chan struct{}, 1),
+		}
 		t.topics[name] = tp
 		t.working.Go(func() { t.end(tp.watch(t.taking)) })
+		t.working.Go(func() { t.end(tp.flows(t.taking)) })
 	}
 	return tp
 }
 
+// push takes events from the log and scheduled ones whose time has come.
 func (tp *topic) push(items []*item) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
-	if len(tp.lanes) > 0 && !tp.holding && len(tp.waiting) == 0 {
+	switch {
+	case tp.joining: // what is set aside now would be left behind
+	case tp.aside:
+		tp.keepAside(items, nil)
+		return
+	case len(tp.lanes) > 0 && !tp.holding && len(tp.waiting) == 0:
 		items = tp.route(items)
 	}
 	tp.wait(items)
@@ -73,6 +100,39 @@ func (tp *topic) wait(items []*item) {
 		notify(tp.arrived)
 	}
 	tp.waiting = append(tp.waiting, items...)
+}
+
+// keepAside sets events aside that may not go on: those of the topic, or of one
+// of its lanes. At-most-once events are not worth keeping. Stored ones stay as
+// they are, but for the scheduled, who now wait as the others do.
+func (tp *topic) keepAside(items []*item, lane *lane) {
+	what := asideEntry{State: stateWaiting, Reason: tp.trouble}
+	if lane != nil {
+		what.Lane, what.Lanes, what.Reason = &lane.partition, len(tp.lanes), lane.trouble
+	}
+	var kept, lost, stored []*item
+	for _, it := range items {
+		switch {
+		case it.once != atLeastOnce:
+			lost = append(lost, it)
+		case it.from == nil || it.scheduled:
+			kept = append(kept, it)
+			if key, ok := it.key(); ok {
+				tp.hold(key)
+			}
+		default:
+			stored = append(stored, it)
+		}
+	}
+	tp.stats.deferred.Add(int64(len(kept)))
+	tp.setAside(kept, what)
+	tp.lose(lost, errTopicAside)
+	tp.done(stored)
+}
+
+func (tp *topic) hold(key string) {
+	tp.held[key] = struct{}{}
+	tp.special.Store(true)
 }
 
 // route puts each event into the lane of its partition. It stops at one that
@@ -104,89 +164,23 @@ func (tp *topic) route(items []*item) (left []*item) {
 			l.staged = l.staged[:0]
 		}
 	}
-	tp.sent += len(items)
+	tp.under += len(items)
 	return left
 }
 
-// acknowledged is told when events of the topic have left their lane.
-func (tp *topic) acknowledged(n int) {
-	tp.mu.Lock()
-	defer tp.mu.Unlock()
-	tp.sent -= n
-	if tp.holding && tp.sent == 0 {
+// leave is told when events of the topic have left their lane for good. Called
+// with tp.mu held.
+func (tp *topic) leave(n int) {
+	tp.under -= n
+	if tp.under > 0 {
+		return
+	}
+	if tp.holding {
 		notify(tp.arrived)
 	}
-}
-
-// watch finds out how many partitions the topic has, now and from time to time.
-func (tp *topic) watch(ctx context.Context) error {
-	const again = 5 * time.Second
-	trouble := newTrouble(tp.log.With("topic", tp.name), tp.now)
-	var pause backoff
-	for ctx.Err() == nil {
-		wait := again
-		n, err := tp.cfg.Publisher.Partitions(ctx, tp.name)
-		if err == nil && n < 1 {
-			err = errors.New("it has no partitions")
-		}
-		held := err == nil && tp.resize(n)
-		it := tp.firstWaiting()
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the end of the term is no failure of the topic's
-		case held:
-			wait = 0 // until the lanes are empty
-		case it == nil && err == nil:
-			trouble.over("the topic's events go on")
-			pause.reset()
-		case it == nil: // what nothing waits for is nobody's trouble
-		case err == nil:
-			err = fmt.Errorf("it asks for partition %d, the topic has 0 to %d", it.Partition, n-1)
-			if trouble.failed("an event asks for a partition that does not exist; the topic's events wait", err) > tp.cfg.TopicTimeout {
-				return tp.refused(it, int(it.Partition), err)
-			}
-			wait = pause.next()
-		case verdict(err) == RefusedTopic:
-			if trouble.failed("the topic cannot be written to; its events wait", err) > tp.cfg.TopicTimeout {
-				return tp.refused(it, -1, err)
-			}
-			wait = pause.next()
-		default:
-			trouble.failed("cannot learn the topic's partitions; its events wait", err)
-			wait = pause.next()
-		}
-		if tp.await(ctx, wait) != nil {
-			return nil //nolint:nilerr // the end of the term is no failure of the topic's
-		}
+	if tp.joining {
+		notify(tp.emptied)
 	}
-	return nil
-}
-
-// await returns after d, or with d zero never, and once something has arrived.
-func (tp *topic) await(ctx context.Context, d time.Duration) error {
-	var over <-chan time.Time
-	if d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		over = timer.C
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-over:
-		return nil
-	case <-tp.arrived:
-		return nil
-	}
-}
-
-func (tp *topic) firstWaiting() *item {
-	tp.mu.Lock()
-	defer tp.mu.Unlock()
-	if len(tp.waiting) == 0 {
-		return nil
-	}
-	return tp.waiting[0]
 }
 
 // resize takes a number of partitions over once no event is under way in the
@@ -195,7 +189,7 @@ func (tp *topic) resize(n int) (held bool) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
 	if n != len(tp.lanes) {
-		if tp.sent > 0 {
+		if tp.under > 0 {
 			tp.holding = true
 			return true
 		}
@@ -205,10 +199,27 @@ func (tp *topic) resize(n int) (held bool) {
 		tp.setLanes(n)
 	}
 	tp.holding = false
+	if tp.flowDue || tp.aside {
+		notify(tp.flowing)
+	}
+	if !tp.joining {
+		tp.goOn()
+	}
+	return false
+}
+
+// goOn routes what has been waiting.
+func (tp *topic) goOn() {
 	waiting := tp.waiting
 	tp.waiting = nil
-	tp.waiting = tp.route(waiting)
-	return false
+	if tp.aside {
+		tp.keepAside(waiting, nil)
+	} else if len(tp.lanes) > 0 && !tp.holding {
+		waiting = tp.route(waiting)
+		tp.wait(waiting)
+	} else {
+		tp.wait(waiting)
+	}
 }
 
 func (tp *topic) setLanes(n int) {
@@ -222,4 +233,48 @@ func (tp *topic) setLanes(n int) {
 		tp.lanes = tp.lanes[:len(tp.lanes)-1]
 		l.close()
 	}
+}
+
+// putAside sets all events of the topic aside from now on, until a flow has
+// brought back what is stored. Called with tp.mu held.
+func (tp *topic) putAside(why error) {
+	if tp.flow != nil {
+		tp.flow.failed = true
+	}
+	if !tp.aside {
+		tp.log.Warn("the topic's events are set aside until it can be written to", "topic", tp.name, "error", why)
+	}
+	tp.aside = true
+	tp.special.Store(true)
+	tp.fails(why)
+	tp.wantFlow()
+	if !tp.joining {
+		tp.goOn()
+	}
+}
+
+// fails keeps for people what is wrong and since when.
+func (tp *topic) fails(why error) {
+	if tp.trouble == "" {
+		tp.since = tp.now()
+	}
+	tp.trouble = why.Error()
+}
+
+func (tp *topic) wantFlow() {
+	tp.flowDue = true
+	notify(tp.flowing)
+}
+
+func (tp *topic) stranded() int {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	n := 0
+	if len(tp.lanes) == 0 && tp.trouble != "" {
+		n = len(tp.waiting)
+	}
+	for _, l := range tp.lanes {
+		n += l.stranded()
+	}
+	return n
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // tracker knows which events are under way, how many bytes they take, and how
@@ -18,7 +19,7 @@ type tracker struct {
 	outstanding int
 	free        []*page
 
-	dirty chan struct{} // the checkpoint has moved; one waiter
+	dirty chan struct{} // the checkpoint has moved, or something was set aside; one waiter
 	moved chan struct{} // events were acknowledged; one waiter
 }
 
@@ -56,6 +57,14 @@ func (t *tracker) room(ctx context.Context, bytes int) (*page, error) {
 		case <-t.moved:
 		}
 	}
+}
+
+// pressed tells whether memory is short: whether events that wait for one topic
+// may be keeping the others from being read.
+func (t *tracker) pressed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return 2*t.bytes > t.limit
 }
 
 // fits tells whether pages of so many bytes may be read now. Only the reader
@@ -187,13 +196,16 @@ func (t *tracker) left() int {
 	return t.outstanding
 }
 
-// empty waits until every event is acknowledged.
-func (t *tracker) empty(ctx context.Context) error {
-	for t.left() > 0 {
+// empty waits until every event is off the books, but for those that stay.
+func (t *tracker) empty(ctx context.Context, staying func() int) error {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for t.left() > staying() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-t.moved:
+		case <-look.C:
 		}
 	}
 	return nil

@@ -79,7 +79,7 @@ func TestTheCheckpointNeverPassesAnEventUnderWay(t *testing.T) {
 		require.Zero(t, tr.bytes)
 		require.Empty(t, tr.pages)
 		require.LessOrEqual(t, len(tr.free), 4)
-		require.NoError(t, tr.empty(context.Background()))
+		require.NoError(t, tr.empty(context.Background(), nobody))
 	})
 }
 
@@ -147,7 +147,7 @@ func TestThereIsRoomOnlyBelowTheLimit(t *testing.T) {
 		cancel()
 		_, err = tr.room(ctx, 5000)
 		require.ErrorIs(t, err, context.Canceled)
-		require.ErrorIs(t, tr.empty(ctx), context.Canceled)
+		require.ErrorIs(t, tr.empty(ctx, nobody), context.Canceled)
 	})
 }
 
@@ -178,3 +178,5 @@ func TestAPageOfFewEventsTakesLittleMemory(t *testing.T) {
 	full.fill(10, 10, 90)
 	require.Same(t, full, full.fit(), "a page that is well filled is not copied")
 }
+
+func nobody() int { return 0 }

@@ -138,6 +138,23 @@ func short(d time.Duration) string {
 	return text
 }
 
+// keepLeaves: the ring comes round, so that not all of it can be kept.
+func keepLeaves(to *int) *setting {
+	return &setting{
+		name: "keep-leaves", kind: "number", initial: "0",
+		usage:   "how many published leaves of the log, of 131,072 events each, to keep for tandem replay",
+		allowed: "0 to 14: the log is a ring of 16 leaves", example: "2",
+		parse: func(text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 0 || n > 14 {
+				return errors.New("it cannot be kept")
+			}
+			*to = n
+			return nil
+		},
+	}
+}
+
 func toggle(to *bool, name, usage string) *setting {
 	return &setting{
 		name: name, usage: usage, toggle: true, initial: "false", allowed: "true or false", example: "true",
@@ -155,6 +172,39 @@ func once(to *bool, name, usage string) *setting {
 	s := toggle(to, name, usage)
 	s.flagOnly = true
 	return s
+}
+
+// flagText is any text; neither the environment nor a file can set it.
+func flagText(to *string, name, kind, usage, example string) *setting {
+	return &setting{
+		name: name, kind: kind, usage: usage, flagOnly: true, allowed: "text", example: example,
+		parse: func(text string) error {
+			if strings.ContainsRune(text, 0) {
+				return errors.New("it has a NUL byte")
+			}
+			*to = text
+			return nil
+		},
+	}
+}
+
+// number is at least least; neither the environment nor a file can set it.
+func number(to *int64, name, usage string, least int64, shown string) *setting {
+	return &setting{
+		name: name, kind: "number", usage: usage, flagOnly: true, shown: shown,
+		allowed: fmt.Sprintf("a number of at least %d", least), example: "100",
+		parse: func(text string) error {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				return errors.New("it is no number")
+			}
+			if n < least {
+				return errors.New("it is too small")
+			}
+			*to = n
+			return nil
+		},
+	}
 }
 
 func choice(to *string, name, usage, initial string, of ...string) *setting {

@@ -31,6 +31,7 @@ type relayOptions struct {
 	drainTimeout time.Duration
 	topicTimeout time.Duration
 	saveEvery    time.Duration
+	keepLeaves   int
 	untilEmpty   bool
 	httpAddr     string
 	logFormat    string
@@ -52,8 +53,9 @@ func (o *relayOptions) settings() []*setting {
 		lease,
 		duration(&o.startTimeout, "start-timeout", "how long to wait at the start for what cannot be reached", 30*time.Second, time.Millisecond),
 		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
-		duration(&o.topicTimeout, "topic-timeout", "how long events may wait for a topic that does not exist or is forbidden", 30*time.Second, time.Millisecond),
+		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
 		saveEvery,
+		keepLeaves(&o.keepLeaves),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
 		httpAddr(&o.httpAddr),
 		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
@@ -102,7 +104,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 	r, err := relay.New(relay.Config{
 		Database: o.database, BeforeConnect: readAnew(o.passwordFile), Publisher: publisher, Schema: o.schema, Lease: o.lease,
 		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
-		UntilEmpty: o.untilEmpty, Logger: log,
+		KeepLeaves: o.keepLeaves, UntilEmpty: o.untilEmpty, Logger: log,
 	})
 	if err != nil {
 		return err

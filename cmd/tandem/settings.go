@@ -22,6 +22,7 @@ type setting struct {
 	secret   bool // the value is not repeated in messages
 	flagOnly bool // says something about one call, not about a system
 	toggle   bool // may stand without a value
+	list     bool // given again it adds, as after a comma
 
 	parse func(text string) error // keeps the value; the error says what is wrong with text
 	// check is called when every setting of the command has been taken, and says
@@ -76,8 +77,15 @@ func both(a, b *setting, why string) []string {
 }
 
 // Set, String and Type make it a flag's value.
-func (s *setting) Set(text string) error { s.text = text; return nil }
-func (s *setting) String() string        { return s.text }
+func (s *setting) Set(text string) error {
+	if s.list && s.text != "" {
+		text = s.text + "," + text
+	}
+	s.text = text
+	return nil
+}
+
+func (s *setting) String() string { return s.text }
 
 // Type is what the help shows as the kind of value.
 func (s *setting) Type() string {

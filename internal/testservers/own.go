@@ -32,6 +32,22 @@ func OwnPostgres(t testing.TB, settings ...map[string]string) *localpg.Server {
 	return s
 }
 
+// OwnStandby starts a streaming standby of a server of this test's own, which is
+// restarted on the way.
+func OwnStandby(t testing.TB, primary *localpg.Server) *localpg.Server {
+	t.Helper()
+	s, err := primary.Standby(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Errorf("stop the test's standby: %v", err)
+		}
+	})
+	return s
+}
+
 // OwnKafka starts a server that this test alone uses and may crash. It always
 // runs on this machine; properties (none or one map) go to its server.properties.
 func OwnKafka(t testing.TB, properties ...map[string]string) *localkafka.Server {

@@ -9,7 +9,10 @@ CREATE TABLE tandem.settings (
     schema_version  integer NOT NULL,
     -- Key, headers and payload of one event together. With the envelope around
     -- them a record of this size still passes Kafka's default of 1,048,576.
-    max_event_bytes integer NOT NULL DEFAULT 900000 CHECK (max_event_bytes > 0)
+    max_event_bytes integer NOT NULL DEFAULT 900000 CHECK (max_event_bytes > 0),
+    -- Of each of Tandem's functions a fingerprint, recorded by the newest
+    -- migration. The relay compares at its start: has one been replaced?
+    functions       jsonb
 );
 INSERT INTO tandem.settings (schema_version) VALUES (1);
 

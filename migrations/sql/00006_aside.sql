@@ -27,21 +27,26 @@ CREATE TABLE tandem.deferred (
     due_at       timestamptz,
     -- The partition that could not be written to, where it was that one alone.
     lane         integer,
+    lanes        integer, -- of how many
     reason       text        NOT NULL DEFAULT '',
     hint         text        NOT NULL DEFAULT '',
     attempts     integer     NOT NULL DEFAULT 0,
     set_aside_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     parked_at    timestamptz,
     tried_at     timestamptz,
-    -- The request that asks for a parked event to be sent again.
+    -- The request that asks for a parked event to be sent again, and the last
+    -- one that did so in vain.
     redrive      bigint,
+    redriven     bigint,
     CHECK ((state = 'parked') = (parked_at IS NOT NULL)),
     CHECK ((state = 'scheduled') <= (due_at IS NOT NULL))
 );
 CREATE INDEX deferred_topic ON tandem.deferred (topic, position) WHERE state <> 'scheduled';
-CREATE INDEX deferred_parked ON tandem.deferred (topic, key) WHERE state = 'parked';
+CREATE INDEX deferred_parked ON tandem.deferred (topic, key, position) WHERE state = 'parked';
 CREATE INDEX deferred_due ON tandem.deferred (due_at, position) WHERE state = 'scheduled';
 CREATE INDEX deferred_id ON tandem.deferred (id);
+CREATE INDEX deferred_redrive ON tandem.deferred (redrive) WHERE redrive IS NOT NULL;
+CREATE INDEX deferred_redriven ON tandem.deferred (redriven) WHERE redriven IS NOT NULL;
 
 -- What was not sent, and will not be: expired, or discarded by an operator.
 CREATE TABLE tandem.dropped (
@@ -72,6 +77,7 @@ CREATE TABLE tandem.request (
     total        bigint      NOT NULL DEFAULT 0, -- events asked for
     done         bigint      NOT NULL DEFAULT 0, -- of them sent
     failed       bigint      NOT NULL DEFAULT 0, -- of them refused again, or skipped
+    position     bigint      NOT NULL DEFAULT 0, -- a replay is over with everything up to it
     error        text        NOT NULL DEFAULT ''
 );
 CREATE INDEX request_open ON tandem.request (request) WHERE finished_at IS NULL;
@@ -88,18 +94,33 @@ CREATE TABLE tandem.relay (
 );
 
 -- What is set aside, as operators see it: held is behind a parked event of its
--- key, deferred waits for its topic.
+-- key, deferred waits for its topic. The lookup walks deferred_parked.
 CREATE VIEW tandem.parked AS
     SELECT d.position, d.id, d.topic, d.key, d.type, d.partition,
         CASE WHEN d.state = 'waiting' THEN CASE WHEN b.position IS NULL THEN 'deferred' ELSE 'held' END ELSE d.state END AS state,
         CASE WHEN d.state = 'waiting' AND b.position IS NOT NULL THEN 'behind ' || b.id || ', which is parked' ELSE d.reason END AS reason,
         d.hint, d.attempts, d.created_at, coalesce(d.parked_at, d.set_aside_at) AS parked_at, d.tried_at, d.due_at, d.expires,
-        d.redrive, d.headers, d.payload
+        d.redrive, b.id AS behind, d.headers, d.payload
     FROM tandem.deferred AS d
     LEFT JOIN LATERAL (
         SELECT p.position, p.id FROM tandem.deferred AS p
-        WHERE p.state = 'parked' AND p.ordered AND p.topic = d.topic AND p.key = d.key AND d.ordered
+        WHERE p.state = 'parked' AND p.ordered AND p.topic = d.topic AND p.key = d.key AND p.position < d.position AND d.ordered
         ORDER BY p.position LIMIT 1) AS b ON d.state = 'waiting';
+
+-- What is in the log still though it has been published, and may be published
+-- again on purpose: done by the saved checkpoint; neither set aside nor dropped;
+-- not expired since, and not to be sent at most once. The checkpoint is read in
+-- subqueries of one row, so that a page by position walks the leaves' indexes.
+CREATE VIEW tandem.published AS
+    SELECT l.position, l.created_at, l.id, l.partition, l.topic, l.key, l.type, l.headers, l.payload, l.expires
+    FROM tandem.log AS l
+    WHERE l.at_most_once IS NOT TRUE
+        AND (l.expires IS NULL OR l.expires > clock_timestamp())
+        AND (pg_visible_in_snapshot(l.tx, (SELECT prev FROM tandem.checkpoint ORDER BY save DESC LIMIT 1))
+            OR (l.position <= (SELECT done FROM tandem.checkpoint ORDER BY save DESC LIMIT 1)
+                AND pg_visible_in_snapshot(l.tx, (SELECT cur FROM tandem.checkpoint ORDER BY save DESC LIMIT 1))))
+        AND NOT EXISTS (SELECT FROM tandem.deferred AS d WHERE d.position = l.position)
+        AND NOT EXISTS (SELECT FROM tandem.dropped AS d WHERE d.position = l.position);
 
 -- Sets events aside; called by save_checkpoint alone, which holds the fence.
 -- Each has position, state (or expired), lane, reason, hint, attempts, and
@@ -111,18 +132,18 @@ LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off SET enable
 #variable_conflict use_column
 BEGIN
     INSERT INTO tandem.deferred (position, created_at, id, expires, at_most_once, partition, topic, key, type, headers, payload,
-            state, ordered, due_at, lane, reason, hint, attempts, parked_at, tried_at)
+            state, ordered, due_at, lane, lanes, reason, hint, attempts, parked_at, tried_at)
         SELECT l.position, l.created_at, l.id, l.expires, l.at_most_once, l.partition, l.topic, l.key, l.type, l.headers, l.payload,
-            a.state, l.not_before IS NULL, CASE WHEN a.state = 'scheduled' THEN l.not_before END, a.lane, a.reason, a.hint, a.attempts,
+            a.state, l.not_before IS NULL, CASE WHEN a.state = 'scheduled' THEN l.not_before END, a.lane, a.lanes, a.reason, a.hint, a.attempts,
             CASE WHEN a.state = 'parked' THEN clock_timestamp() END, CASE WHEN a.attempts > 0 THEN clock_timestamp() END
-        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, reason text, hint text, attempts integer)
+        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, lanes integer, reason text, hint text, attempts integer)
         JOIN tandem.log AS l ON l.position = a.position
         WHERE NOT a.stored AND a.state <> 'expired'
         ON CONFLICT (position) DO NOTHING;
-    UPDATE tandem.deferred AS d SET state = a.state, lane = a.lane, reason = a.reason, hint = a.hint, attempts = d.attempts + a.attempts,
+    UPDATE tandem.deferred AS d SET state = a.state, lane = a.lane, lanes = a.lanes, reason = a.reason, hint = a.hint, attempts = d.attempts + a.attempts,
             parked_at = CASE WHEN a.state = 'parked' THEN coalesce(d.parked_at, clock_timestamp()) END,
-            tried_at = CASE WHEN a.attempts > 0 THEN clock_timestamp() ELSE d.tried_at END, redrive = NULL
-        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, reason text, hint text, attempts integer)
+            tried_at = CASE WHEN a.attempts > 0 THEN clock_timestamp() ELSE d.tried_at END, redrive = NULL, redriven = coalesce(d.redrive, d.redriven)
+        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, lanes integer, reason text, hint text, attempts integer)
         WHERE a.stored AND a.state <> 'expired' AND d.position = a.position;
     INSERT INTO tandem.dropped (position, created_at, id, topic, key, type, kind, why)
         SELECT e.position, e.created_at, e.id, e.topic, e.key, e.type, 'expired', a.reason
@@ -155,6 +176,7 @@ END
 $$;
 -- +goose StatementEnd
 DROP FUNCTION tandem.set_aside(jsonb);
+DROP VIEW tandem.published;
 DROP VIEW tandem.parked;
 DROP TABLE tandem.relay;
 DROP TABLE tandem.request;

@@ -25,7 +25,7 @@ BEGIN
             EXECUTE format('GRANT INSERT (id, not_before, expires, at_most_once, partition, topic, key, type, headers, payload) ON tandem.log TO %I', role);
             EXECUTE format('GRANT USAGE ON SEQUENCE tandem.log_position TO %I', role);
         WHEN 'tandem_relay' THEN
-            EXECUTE format('GRANT SELECT, TRUNCATE ON tandem.log TO %I', role);
+            EXECUTE format('GRANT SELECT ON tandem.log TO %I', role);
             FOR leaf IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'tandem.log'::regclass LOOP
                 EXECUTE format('GRANT SELECT, TRUNCATE ON %s TO %I', leaf, role);
             END LOOP;
@@ -33,7 +33,7 @@ BEGIN
             EXECUTE format('GRANT SELECT, INSERT, TRUNCATE ON tandem.checkpoint TO %I', role);
             EXECUTE format('GRANT SELECT, UPDATE ON tandem.lease TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tandem.deferred, tandem.dropped, tandem.request, tandem.relay TO %I', role);
-            EXECUTE format('GRANT SELECT ON tandem.parked TO %I', role);
+            EXECUTE format('GRANT SELECT ON tandem.parked, tandem.published TO %I', role);
             EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox() TO %I', role);
         WHEN 'tandem_consumer' THEN
             EXECUTE format('GRANT SELECT, INSERT ON tandem.inbox, tandem.inbox_foreign TO %I', role);
@@ -68,9 +68,14 @@ $$;
 REVOKE ALL ON FUNCTION tandem.maintain_inbox() FROM PUBLIC;
 SELECT tandem.grant_roles();
 
-UPDATE tandem.settings SET schema_version = 7;
+-- As relay/internal/findings/functions.go computes it again.
+UPDATE tandem.settings SET schema_version = 7, functions = (
+    SELECT jsonb_object_agg(format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)),
+        md5(concat_ws(' ', p.prosrc, p.proconfig, p.prosecdef, p.provolatile, l.lanname)))
+    FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+    WHERE p.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'tandem.settings'::regclass));
 
 -- +goose Down
 -- The roles stay: another database of the cluster may use them.
 DROP FUNCTION tandem.grant_roles();
-UPDATE tandem.settings SET schema_version = 6;
+UPDATE tandem.settings SET schema_version = 6, functions = NULL;

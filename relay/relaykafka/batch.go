@@ -101,6 +101,10 @@ func (e *encoder) appendRecord(env *envelope, topic string, event *relay.Event, 
 			return err
 		}
 	}
+	if event.Replay != 0 {
+		e.headers = appendReplay(e.headers, event.Replay)
+		own++
+	}
 	if err := e.clock.set(event.CreatedAt); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"strconv"
 	"testing"
 	"time"
 
@@ -48,6 +49,9 @@ func wanted(t testing.TB, topic, source string, events []*relay.Event) []record 
 			own, err := jsonHeaders(e.Headers)
 			require.NoError(t, err)
 			hs = append(hs, own...)
+		}
+		if e.Replay != 0 {
+			hs = append(hs, header{"tandem-replay", strconv.FormatInt(e.Replay, 10)})
 		}
 		rs = append(rs, record{int64(i), e.CreatedAt.UnixMilli(), e.Key, e.Payload, hs})
 	}
@@ -136,6 +140,7 @@ func someEvents() []*relay.Event {
 			Headers: []byte(`{"content-type": "application/json", "traceparent": "00-0af7-b7ad-01"}`)},
 		{Position: 2, ID: [16]byte{2}, CreatedAt: someTime.Add(-5 * time.Millisecond), Key: nil, Payload: nil},
 		{Position: 3, ID: [16]byte{15: 3}, CreatedAt: someTime.Add(2 * time.Second), Key: []byte{}, Payload: []byte{}, Headers: []byte(`{"é": "a\n\ud83d\ude00"}`)},
+		{Position: 4, ID: [16]byte{4}, CreatedAt: someTime, Payload: []byte("again"), Headers: []byte(`{"a":"b"}`), Replay: 1_234_567},
 	}
 }
 

@@ -30,7 +30,8 @@
 //	ce_time         when the writer's INSERT ran, RFC 3339 in UTC with microseconds
 //
 // followed by the event's own headers in the order in which they are stored;
-// content-type and traceparent are two of those.
+// content-type and traceparent are two of those. A record that an operator has
+// asked for again ends with tandem-replay, the number of the request.
 //
 // # What the caller does
 //

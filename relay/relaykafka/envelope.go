@@ -3,6 +3,7 @@ package relaykafka
 import (
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -44,6 +45,14 @@ func (e *envelope) append(dst []byte, id [16]byte, eventType string, at time.Tim
 	dst = appendField(dst, eventType)
 	dst = append(dst, e.untilTime...)
 	return c.append(dst, at)
+}
+
+// replayHeader marks a record that an operator has asked for: its value is the
+// request's number.
+const replayHeader = "tandem-replay"
+
+func appendReplay(dst []byte, request int64) []byte {
+	return appendField(appendField(dst, replayHeader), strconv.FormatInt(request, 10))
 }
 
 // appendUUID appends the 36 characters 8-4-4-4-12.

@@ -1,0 +1,160 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// refusals of a topic: single records that the broker will not take. One is
+// parked, and its key held. But where record after record is refused the records
+// are not at fault: the topic's limits are, and to park a stream key by key would
+// make its end worse than its beginning. So a refused record is only suspected
+// at first. It is parked when another record of the topic is accepted, or when
+// suspectTime has passed without so many refusals; with the twentieth of
+// different records in a row the topic itself is set aside, those parked on the
+// way included.
+type refusals struct {
+	run      int       // different records refused, none accepted between
+	suspects []suspect // not decided
+	since    time.Time // when the first of them was refused
+	parked   []int64   // positions parked in this run
+	accepted bool      // a record, since the flow began
+	again    map[string]struct{}
+}
+
+type suspect struct {
+	*item
+	err error
+}
+
+const (
+	refusalsInARow = 20
+	suspectTime    = 500 * time.Millisecond
+)
+
+// refuse is told of a record that stood alone and was refused.
+func (tp *topic) refuse(it *item, err error) {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	if tp.dismiss(it, err) {
+		tp.leave(1)
+		return
+	}
+	if key, ok := it.key(); ok {
+		tp.hold(key)
+		if tp.again == nil {
+			tp.again = map[string]struct{}{}
+		}
+		tp.again[key] = struct{}{}
+	}
+	tp.special.Store(true)
+	if len(tp.suspects) == 0 {
+		tp.refusals.since = tp.now()
+	}
+	tp.suspects = append(tp.suspects, suspect{it, err})
+	if f, ok := it.from.(*flow); ok {
+		f.doubt(1)
+	}
+	if tp.run++; tp.run < refusalsInARow {
+		notify(tp.arrived)
+		return
+	}
+	tp.refusing = true
+	why := fmt.Errorf("it refuses record after record, %d of them: %w", tp.run, err)
+	tp.fails(why)
+	for _, position := range tp.parked {
+		tp.asides.add(asideEntry{Position: position, State: stateWaiting, Stored: true, Reason: why.Error()})
+	}
+	tp.acquit()
+	tp.putAside(why)
+}
+
+// acquit lets the suspects wait with their topic.
+func (tp *topic) acquit() {
+	items := make([]*item, 0, len(tp.suspects))
+	for _, s := range tp.suspects {
+		items = append(items, s.item)
+		if f, ok := s.from.(*flow); ok {
+			f.doubt(-1)
+		}
+	}
+	tp.suspects, tp.run, tp.parked = nil, 0, nil
+	tp.keepAside(items, nil)
+	tp.leave(len(items))
+}
+
+// accept is told that the topic takes records.
+func (tp *topic) accept() {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	tp.accepted, tp.refusing = true, false
+	tp.convict()
+	tp.run, tp.parked = 0, nil
+}
+
+// decideInTime parks the suspects of a topic that does not tell by itself, and
+// returns when to look again, zero if there are none.
+func (tp *topic) decideInTime() time.Duration {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	if len(tp.suspects) == 0 || tp.refusing {
+		return 0
+	}
+	left := suspectTime - tp.now().Sub(tp.refusals.since)
+	if left > 0 {
+		return left
+	}
+	for _, s := range tp.suspects {
+		tp.parked = append(tp.parked, s.Position)
+	}
+	tp.convict()
+	return 0
+}
+
+// convict parks the suspects.
+func (tp *topic) convict() {
+	suspects := tp.suspects
+	tp.suspects = nil
+	for _, s := range suspects {
+		if f, ok := s.from.(*flow); ok {
+			f.doubt(-1)
+		}
+		tp.park(s.item, s.err)
+	}
+	tp.leave(len(suspects))
+}
+
+// dismiss ends the way of a refused event that is not worth an operator's time.
+func (tp *topic) dismiss(it *item, err error) bool {
+	switch {
+	case it.once != atLeastOnce:
+		tp.lose([]*item{it}, err)
+	case it.Replay != 0: // it was published before; who replays it counts
+		tp.done([]*item{it})
+	default:
+		return false
+	}
+	return true
+}
+
+// park sets an event aside for an operator to decide, and holds its key.
+func (tp *topic) park(it *item, err error) {
+	if tp.dismiss(it, err) {
+		return
+	}
+	what := asideEntry{State: stateParked, Reason: err.Error(), Attempts: 1}
+	var refusal *PublishError
+	if errors.As(err, &refusal) {
+		what.Reason, what.Hint = refusal.Err.Error(), refusal.Hint
+	}
+	if key, ok := it.key(); ok {
+		tp.hold(key)
+	}
+	tp.stats.parked.Add(1)
+	tp.log.Warn("an event is parked, and its key held", "id", uuid.UUID(it.ID).String(), "topic", it.Topic,
+		"key", string(it.Key), "position", it.Position, "error", err)
+	tp.setAside([]*item{it}, what)
+}

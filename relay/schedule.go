@@ -1,0 +1,139 @@
+package relay
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// schedule sends events when their time has come, by the database's clock. They
+// have left their key's order: each goes when it is due, and holds nothing up.
+type schedule struct {
+	*term
+	wake chan struct{} // something was scheduled, or has been settled
+
+	mu       sync.Mutex
+	inFlight map[int64]struct{}
+	looked   bool // and found nothing more that is due
+}
+
+// mostInFlight bounds what is due and not settled yet, in events.
+const mostInFlight = 4 * storedPerPage
+
+func (s *schedule) sent(it *item) {
+	s.stats.released.Add(1)
+	s.asides.release(it.Position)
+}
+
+func (s *schedule) settle(it *item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.inFlight, it.Position)
+	notify(s.wake)
+}
+
+func (s *schedule) run(ctx context.Context) error {
+	trouble := newTrouble(s.log, s.now)
+	for ctx.Err() == nil {
+		wait, err := s.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the end of the term is no failure of the schedule's
+		case err != nil:
+			trouble.failed("cannot read scheduled events", err)
+			wait = retryEvery
+		default:
+			trouble.over("scheduled events can be read again")
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-s.wake:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+// look sends what is due, and returns when to look again.
+func (s *schedule) look(ctx context.Context) (time.Duration, error) {
+	// What has been settled before this is gone from the table after it.
+	inFlight := s.positions()
+	if err := s.flush(ctx); err != nil {
+		return 0, err
+	}
+	if len(inFlight) >= mostInFlight {
+		return time.Hour, nil // settle wakes
+	}
+	items, err := s.store.due(ctx, inFlight)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.looked = len(items) == 0
+	s.mu.Unlock()
+	if len(items) > 0 {
+		return 0, s.send(ctx, items)
+	}
+	var next *float64
+	err = s.store.use(ctx, "read when the next event is due", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, s.sql.nextDue, inFlight).Scan(&next)
+	})
+	if err != nil || next == nil {
+		return time.Hour, err // a new one wakes
+	}
+	// The clock of the database may be set: look now and then.
+	return min(max(time.Duration(*next*float64(time.Second)), time.Millisecond), 10*time.Second), nil
+}
+
+func (s *schedule) positions() []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	positions := make([]int64, 0, len(s.inFlight))
+	for position := range s.inFlight {
+		positions = append(positions, position)
+	}
+	return positions
+}
+
+// send hands events to their topics. Those to be sent at most once leave the
+// table before: that is their claim.
+func (s *schedule) send(ctx context.Context, items []*item) error {
+	var once []int64
+	now := s.databaseTime().UnixMicro()
+	s.mu.Lock()
+	for _, it := range items {
+		it.from, it.scheduled, it.unordered = s, true, true
+		if it.once == atLeastOnce || it.expires != 0 && it.expires <= now {
+			s.inFlight[it.Position] = struct{}{}
+		} else {
+			it.from = nowhere{}
+			once = append(once, it.Position)
+		}
+	}
+	s.mu.Unlock()
+	if len(once) > 0 {
+		s.asides.release(once...)
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+	}
+	s.dispatch(items)
+	return nil
+}
+
+// nowhere is the source of an event that is stored no longer.
+type nowhere struct{}
+
+func (nowhere) sent(*item)   {}
+func (nowhere) settle(*item) {}
+
+// idle tells whether nothing that is due is left.
+func (s *schedule) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looked && len(s.inFlight) == 0
+}

@@ -1,0 +1,64 @@
+package relay
+
+// The statements of the exception path, which few events ever see. Nobody but a
+// relay that is fenced adds to tandem.deferred, changes or deletes its rows, save
+// for operators, who touch only what no relay may be sending: see relay/admin.
+
+// storedColumns is what page.decode expects, and whether the event keeps order.
+const storedColumns = `position, id, created_at, partition, topic, key, type, headers::text AS headers, payload,
+	NULL::timestamptz AS not_before, expires, CASE WHEN at_most_once THEN 1 END AS once, ordered`
+
+const storedSize = `(coalesce(octet_length(payload), 0) + coalesce(octet_length(headers), 0) + coalesce(octet_length(key), 0))`
+
+// sqlEligible: $1 topic, $2 after which position, $3 partitions to leave out, $4
+// of how many, $5 a limit in rows, $6 one in bytes. It walks deferred_topic; for an event with a
+// key it probes deferred_parked for a parked one before it that nobody redrives.
+const sqlEligible = `SELECT position, id, created_at, partition, topic, key, type, headers, payload, not_before, expires, once, ordered
+FROM (SELECT *, sum(` + storedSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + storedSize + ` AS before
+	FROM (SELECT ` + storedColumns + ` FROM tandem.deferred AS d
+		WHERE topic = $1 AND position > $2 AND state <> 'scheduled' AND (lane IS NULL OR lanes <> $4 OR lane <> ALL (coalesce($3::integer[], '{}')))
+			AND (state <> 'parked' OR redrive IS NOT NULL)
+			AND (NOT ordered OR key IS NULL OR NOT EXISTS (SELECT FROM tandem.deferred AS p
+				WHERE p.state = 'parked' AND p.topic = d.topic AND p.key = d.key AND p.ordered AND p.redrive IS NULL AND p.position < d.position))
+		ORDER BY position LIMIT $5) AS page) AS page
+WHERE before < $6`
+
+// sqlDue: $1 positions under way, $2 a limit in rows, $3 one in bytes. It walks
+// deferred_due. The database's clock decides.
+const sqlDue = `SELECT position, id, created_at, partition, topic, key, type, headers, payload, not_before, expires, once, ordered
+FROM (SELECT *, sum(` + storedSize + `) OVER (ORDER BY due_at, position ROWS UNBOUNDED PRECEDING) - ` + storedSize + ` AS before
+	FROM (SELECT ` + storedColumns + `, due_at FROM tandem.deferred
+		WHERE state = 'scheduled' AND due_at <= clock_timestamp() AND position <> ALL ($1::bigint[])
+		ORDER BY due_at, position LIMIT $2) AS page) AS page
+WHERE before < $3 ORDER BY due_at, position`
+
+// sqlNextDue is in how many seconds the next scheduled event is due, NULL if none.
+const sqlNextDue = `SELECT extract(epoch FROM (SELECT due_at FROM tandem.deferred
+	WHERE state = 'scheduled' AND position <> ALL ($1::bigint[]) ORDER BY due_at, position LIMIT 1) - clock_timestamp())::float8`
+
+const sqlHeldKeys = `SELECT DISTINCT key FROM tandem.deferred WHERE topic = $1 AND state <> 'scheduled' AND ordered AND key IS NOT NULL`
+
+// sqlSetAsideTopics: every topic with stored events that are not scheduled, and
+// whether there are more than $1. It skips from topic to topic in deferred_topic.
+const sqlSetAsideTopics = `WITH RECURSIVE topics AS (
+	(SELECT topic FROM tandem.deferred WHERE state <> 'scheduled' ORDER BY topic, position LIMIT 1)
+	UNION ALL
+	SELECT (SELECT topic FROM tandem.deferred WHERE state <> 'scheduled' AND topic > t.topic ORDER BY topic, position LIMIT 1)
+	FROM topics AS t WHERE t.topic IS NOT NULL)
+SELECT topic, (SELECT count(*) FROM (SELECT FROM tandem.deferred AS d WHERE d.state <> 'scheduled' AND d.topic = t.topic LIMIT $1 + 1) AS few) > $1
+FROM topics AS t WHERE topic IS NOT NULL`
+
+// sqlRequests are what operators ask for. It walks request_open.
+const sqlRequests = `SELECT request, kind, arguments, started_at IS NOT NULL FROM tandem.request WHERE finished_at IS NULL ORDER BY request`
+
+// sqlRedriveTopics: $1 a request. The topics of what it asks for that is still there.
+const sqlRedriveTopics = `SELECT DISTINCT topic FROM tandem.deferred WHERE redrive = $1`
+
+// sqlRequestProgress: $1 owner, $2 epoch, $3 a request, $4 whether it is over.
+// What has gone from the table has been sent; what was refused again has not.
+const sqlRequestProgress = `UPDATE tandem.request AS r SET started_at = coalesce(started_at, clock_timestamp()),
+	finished_at = CASE WHEN $4 THEN clock_timestamp() END,
+	failed = f.failed, done = greatest(0, r.total - f.failed - f.left)
+FROM (SELECT (SELECT count(*) FROM tandem.deferred WHERE redrive = $3) AS left,
+	(SELECT count(*) FROM tandem.deferred WHERE redriven = $3 AND redrive IS NULL) AS failed) AS f
+WHERE r.request = $3 AND EXISTS (SELECT FROM tandem.lease WHERE owner = $1 AND epoch = $2)`
