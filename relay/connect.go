@@ -112,7 +112,7 @@ func (r *Relay) checkSession(ctx context.Context, conn *pgx.Conn) error {
 
 func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var s server
-	if _, err := conn.Exec(ctx, sqlSession+fmt.Sprintf(sqlIdle, r.cfg.Lease.Milliseconds()/2)); err != nil {
+	if _, err := conn.Exec(ctx, sqlSession+fmt.Sprintf(sqlIdle, r.cfg.Lease.Milliseconds()/2, r.cfg.Lease.Milliseconds())); err != nil {
 		return s, fmt.Errorf("set the session up: %w", err)
 	}
 	var standby bool
@@ -185,7 +185,7 @@ func setupError(found []findings.Finding) error {
 // statements are the relay's statements for its schema.
 type statements struct {
 	version, checkpoint, poll, freeze, page, smallPage                  string
-	acquire, renew, release, save, compact                              string
+	acquire, renew, release, save, saves, compact                       string
 	doneLeaves, reclaim, maintainInbox                                  string
 	eligible, due, nextDue, heldKeys, setAsideTopics                    string
 	requests, redriveTopics, requestProgress                            string
@@ -198,7 +198,7 @@ func statementsFor(name string) statements {
 	return statements{
 		version: in(sqlVersion), checkpoint: in(sqlCheckpoint),
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
-		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), compact: in(sqlCompact),
+		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), saves: in(sqlSaves), compact: in(sqlCompact),
 		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics),
 		requests: in(sqlRequests), redriveTopics: in(sqlRedriveTopics), requestProgress: in(sqlRequestProgress),
 		openReplay: in(sqlOpenReplay), replayPage: in(sqlReplayPage), replayProgress: in(sqlReplayProgress),

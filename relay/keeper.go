@@ -39,6 +39,9 @@ func (k *keeper) run(ctx context.Context) error {
 	due.Stop()
 	defer due.Stop()
 	armed := false
+	if err := k.count(ctx); err != nil {
+		return err
+	}
 	for {
 		var err error
 		select {
@@ -82,6 +85,16 @@ func (k *keeper) run(ctx context.Context) error {
 // a cancelled statement would cost the connection, and with it the last save.
 func (k *keeper) statement(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), max(time.Millisecond, k.lease.left(k.now())))
+}
+
+// count begins with what earlier terms have left, each of which may be short.
+func (k *keeper) count(ctx context.Context) error {
+	ctx, cancel := k.statement(ctx)
+	defer cancel()
+	if err := k.conn.QueryRow(ctx, k.sql.saves).Scan(&k.saves); err != nil {
+		return fmt.Errorf("count the checkpoint's rows: %w", err)
+	}
+	return nil
 }
 
 func (k *keeper) renew(ctx context.Context) error {

@@ -41,7 +41,7 @@ type relayOptions struct {
 
 func (o *relayOptions) settings() []*setting {
 	lease := duration(&o.lease, "lease", "how long a relay that has vanished keeps others from taking over", 5*time.Second, 300*time.Millisecond)
-	saveEvery := duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, 0)
+	saveEvery := duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, time.Millisecond)
 	saveEvery.check = func() []string {
 		if o.saveEvery < o.lease {
 			return nil
