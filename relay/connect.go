@@ -140,6 +140,17 @@ func closeConn(conn *pgx.Conn) {
 
 // checkSchema compares the database's schema with what this code was written for.
 func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
+	if err := r.checkVersion(ctx, conn); err != nil {
+		return err
+	}
+	found, err := findings.Schema(ctx, conn, r.cfg.Schema)
+	if err != nil {
+		return explainDatabase(fmt.Errorf("look at the schema: %w", err))
+	}
+	return setupError(found)
+}
+
+func (r *Relay) checkVersion(ctx context.Context, conn *pgx.Conn) error {
 	var version int
 	err := conn.QueryRow(ctx, r.sql.version).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -160,11 +171,7 @@ func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 			Remedy:  "run a newer tandem",
 		}
 	}
-	found, err := findings.Schema(ctx, conn, r.cfg.Schema)
-	if err != nil {
-		return explainDatabase(fmt.Errorf("look at the schema: %w", err))
-	}
-	return setupError(found)
+	return nil
 }
 
 // setupError is one error for all findings, nil where there are none.
@@ -191,6 +198,7 @@ type statements struct {
 	requests, redriveTopics, requestProgress                            string
 	openReplay, replayPage, replayProgress                              string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
+	beat                                                                string
 }
 
 func statementsFor(name string) statements {
@@ -205,5 +213,6 @@ func statementsFor(name string) statements {
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),
+		beat: in(sqlBeat),
 	}
 }

@@ -42,6 +42,7 @@ func (k *keeper) run(ctx context.Context) error {
 	if err := k.count(ctx); err != nil {
 		return err
 	}
+	k.beat(k.conn)
 	for {
 		var err error
 		select {
@@ -104,6 +105,7 @@ func (k *keeper) renew(ctx context.Context) error {
 		return fmt.Errorf("renew the lease: %w", err)
 	}
 	k.fresh = k.now()
+	k.beat(k.conn)
 	return nil
 }
 

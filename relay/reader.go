@@ -296,6 +296,7 @@ func (r *reader) hand(p *page) {
 			r.refs = append(r.refs, it)
 		}
 	}
+	r.noteRead(p)
 	r.tracker.push(p)
 	r.dispatch(r.refs)
 	if len(others) > 0 {

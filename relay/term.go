@@ -57,6 +57,7 @@ type term struct {
 	flushes chan chan struct{} // it is to save what there is, and say so
 	commits chan chan struct{} // it is to commit in any case, and say so
 	savedTo atomic.Pointer[checkpoint]
+	readTo  atomic.Pointer[readMark]
 
 	anchorsMu sync.Mutex
 	anchors   anchors
@@ -132,6 +133,10 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 		taking: taking, halt: halt, publishing: publishing, losses: newTrouble(log, r.now),
 		forced: make(chan struct{}, 1), flushes: make(chan chan struct{}), commits: make(chan chan struct{}),
 	}
+	t.readTo.Store(&readMark{at: begun.at, position: begun.at.done})
+	w := &watcher{term: t}
+	r.watching.Store(w)
+	defer r.watching.Store(nil)
 	t.asides.dirty = t.tracker.dirty
 	t.claims = claims{earlier: begun.claims, wake: make(chan struct{}, 1)}
 	t.store = &store{term: t}
@@ -143,7 +148,7 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	defer stopKeeper()
 	var keeper sync.WaitGroup
 	keeper.Go(func() { t.end(k.run(keeping)) })
-	t.working.Go(func() { t.end((&reclaimer{term: t}).run(taking)) })
+	t.working.Go(func() { t.end((&reclaimer{term: t, watcher: w}).run(taking)) })
 	t.working.Go(func() { t.end(t.schedule.run(taking)) })
 	t.requests = &requests{term: t, seen: map[int64][]string{}}
 	t.replayer = newReplayer(t)

@@ -35,6 +35,7 @@ type relayOptions struct {
 	syncStandbys bool
 	untilEmpty   bool
 	httpAddr     string
+	observe      observeOptions
 	logFormat    string
 	logLevel     slog.Level
 }
@@ -60,6 +61,7 @@ func (o *relayOptions) settings() []*setting {
 		toggle(&o.syncStandbys, "sync-standbys", "publish only what is on the standbys of synchronous_standby_names too; while they are away, nothing"),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
 		httpAddr(&o.httpAddr),
+	}, o.observe.settings(), []*setting{
 		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
 		logLevel(&o.logLevel),
 	})
@@ -103,16 +105,25 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 			log.Warn("the connections to Kafka did not end in time", "error", err)
 		}
 	}()
+	traced, lastTraces, err := startTracing(ctx, o.observe.otlp, sys, log)
+	if err != nil {
+		return err
+	}
+	defer lastTraces()
+	seen := newMetrics()
 	r, err := relay.New(relay.Config{
 		Database: o.database, BeforeConnect: readAnew(o.passwordFile), Publisher: publisher, Schema: o.schema, Lease: o.lease,
 		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
 		KeepLeaves: o.keepLeaves, SyncStandbys: o.syncStandbys, UntilEmpty: o.untilEmpty, Logger: log,
+		WarnBacklogBytes: o.observe.warnSize, WarnBacklogAge: o.observe.warnAge, DiskBytes: o.observe.diskSize,
+		Version: releaseText(), Hooks: joined(seen.hooks(o.httpAddr != ""), traced),
 	})
 	if err != nil {
 		return err
 	}
 	if o.httpAddr != "" {
-		stop, err := serveHealth(ctx, o.httpAddr, r, log)
+		seen.watch(r)
+		stop, err := serveHealth(ctx, o.httpAddr, r, seen.handler(), log)
 		if err != nil {
 			return err
 		}
