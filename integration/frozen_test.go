@@ -3,11 +3,14 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tandem-outbox/tandem/internal/pgproxy"
 )
@@ -19,19 +22,20 @@ func TestARelayFrozenInADatabaseStepHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	for _, step := range []struct {
 		name      string
-		statement string
+		statement func(pgproxy.Statement) bool
 		before    func(*testing.T, *shop) // the relay is started; nil for nothing
 		after     func(*testing.T, *shop) // that, to lead it there; nil if it comes by itself
 	}{
-		{"acquiring the lease", "UPDATE tandem.lease SET epoch", nil, nil},
-		{"renewing the lease", "UPDATE tandem.lease SET expires_at = clock_timestamp()", nil, nil},
-		{"reading the checkpoint", "FROM tandem.checkpoint ORDER BY save", nil, nil},
-		{"polling", "pg_current_wal_insert_lsn", nil, nil},
+		{"acquiring the lease", pgproxy.Containing("UPDATE tandem.lease SET epoch"), nil, nil},
+		{"renewing the lease", pgproxy.Containing("UPDATE tandem.lease SET expires_at = clock_timestamp()"), nil, nil},
+		{"reading the checkpoint", pgproxy.Containing("FROM tandem.checkpoint ORDER BY save"), nil, nil},
+		{"polling", pgproxy.Containing("pg_current_wal_insert_lsn"), nil, nil},
 		// Its answer is larger than what the network holds.
-		{"reading a page", "position <= $4", nil, func(t *testing.T, s *shop) { s.fillLarge(t, 60) }},
-		{"saving the checkpoint", "save_checkpoint", nil, func(t *testing.T, s *shop) { s.fill(t, 10) }},
-		{"cutting the checkpoints back", "compact_checkpoint", func(t *testing.T, s *shop) { s.saveOften(t) }, func(t *testing.T, s *shop) { s.fill(t, 1) }},
-		{"giving a leaf back", "tandem.reclaim_leaf", nil, func(t *testing.T, s *shop) {
+		{"reading a page", pgproxy.Containing("position <= $4"), nil, func(t *testing.T, s *shop) { s.fillLarge(t, 60) }},
+		{"saving the checkpoint", pgproxy.Containing("save_checkpoint"), nil, func(t *testing.T, s *shop) { s.fill(t, 10) }},
+		{"cutting the checkpoints back", pgproxy.Containing("compact_checkpoint"), func(t *testing.T, s *shop) { s.saveOften(t) }, func(t *testing.T, s *shop) { s.fill(t, 1) }},
+		{"parking an event", parking, func(t *testing.T, s *shop) { s.limitRecords(t, 2000) }, func(t *testing.T, s *shop) { s.add(t, 5000) }},
+		{"giving a leaf back", pgproxy.Containing("tandem.reclaim_leaf"), nil, func(t *testing.T, s *shop) {
 			s.fill(t, 1)
 			s.nextLeaf(t)
 			require.NoError(t, s.place(t.Context(), []string{"next"}, 0, true))
@@ -47,7 +51,7 @@ func TestARelayFrozenInADatabaseStepHoldsNobodyUp(t *testing.T) {
 			proxy := pgproxy.Start(t, s.url)
 			frozen := make(chan error, 1)
 			started := make(chan *relayProcess, 1)
-			proxy.After(pgproxy.Containing(step.statement), func() {
+			proxy.After(step.statement, func() {
 				r := <-started
 				started <- r
 				frozen <- r.freeze()
@@ -161,6 +165,32 @@ func (s *shop) nextLeaf(t testing.TB) {
 func (s *shop) oldLeaves(t testing.TB) int {
 	t.Helper()
 	return s.int(t, `SELECT count(DISTINCT position / 131072) - 1 FROM tandem.log`)
+}
+
+// parking matches a save of the checkpoint that sets events aside.
+func parking(s pgproxy.Statement) bool {
+	return strings.Contains(s.SQL, "save_checkpoint") && len(s.Parameters) > 11 && s.Parameters[11] != nil
+}
+
+// limitRecords makes the topic refuse what is larger.
+func (s *shop) limitRecords(t *testing.T, bytes int) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...))
+	require.NoError(t, err)
+	defer client.Close()
+	limit := fmt.Sprint(bytes)
+	done, err := kadm.NewClient(client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, s.topic)
+	require.NoError(t, err)
+	for _, topic := range done {
+		require.NoError(t, topic.Err)
+	}
+}
+
+// add adds an event of a key of its own that the topic is not expected to get.
+func (s *shop) add(t *testing.T, bytes int) {
+	t.Helper()
+	_, err := s.pool.Exec(t.Context(), `INSERT INTO tandem.log (topic, key, payload) VALUES ($1, 'refused', repeat('x', $2)::bytea)`, s.topic, bytes)
+	require.NoError(t, err)
 }
 
 // fillLarge adds n events of 100 kB at once.

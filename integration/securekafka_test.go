@@ -174,6 +174,29 @@ func TestSecureKafka(t *testing.T) {
 			require.NotContains(t, output, "passw0rd")
 		})
 	}
+	t.Run("a forbidden topic waits alone", func(t *testing.T) {
+		t.Parallel()
+		s, forbidden := k.shop(t, "relay"), k.shop(t)
+		forbidden = openShop(t, s.url, s.brokers, forbidden.topic) // in the same database
+		for _, each := range []*shop{forbidden, s, forbidden, s} {
+			require.NoError(t, each.place(t.Context(), []string{"k"}, 0, true))
+		}
+		s.startRelay(t, binary, append(login("scram-sha-512", "relay", right), "--kafka-brokers", k.Listener("LOGIN"), "--topic-timeout=200ms")...)
+		s.read(t)
+		require.Eventually(t, func() bool {
+			return s.int(t, `SELECT count(*) FROM tandem.deferred WHERE topic = $1`, forbidden.topic) == 2
+		}, time.Minute, 20*time.Millisecond, "its events are not set aside")
+		require.NoError(t, forbidden.place(t.Context(), []string{"k"}, 0, true))
+		require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
+		s.read(t)
+		require.Zero(t, forbidden.inTopic(t))
+
+		k.allow(t, "relay", forbidden.topic)
+		began := time.Now()
+		require.Zero(t, forbidden.read(t).repeats)
+		t.Logf("it flows %v after it was allowed", time.Since(began))
+		require.Eventually(t, func() bool { return s.int(t, `SELECT count(*) FROM tandem.deferred`) == 0 }, time.Minute, 20*time.Millisecond)
+	})
 	t.Run("renewed", func(t *testing.T) {
 		t.Parallel()
 		k.renewals(t, binary)
