@@ -1,11 +1,9 @@
 package integration_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -53,10 +51,12 @@ func TestKilledBetweenAcknowledgementAndCheckpoint(t *testing.T) {
 	s := newShop(t, 3)
 	binary := program(t, "tandem")
 	s.writeAtRandom(t, 7)
-	first := s.startRelay(t, binary, "--save-every", "1h")
+	first := s.startRelay(t, binary, "--save-every", "1h", "--lease", "2h")
 	s.awaitTopic(t, s.events())
 	require.NoError(t, first.Process.Kill())
 	require.Error(t, first.Wait())
+	_, err := s.pool.Exec(t.Context(), `UPDATE tandem.lease SET expires_at = now()`) // two hours later
+	require.NoError(t, err)
 
 	s.startRelay(t, binary)
 	s.awaitTopic(t, s.events()+1)
@@ -158,10 +158,7 @@ func TestAZombieNeitherSavesNorPublishes(t *testing.T) {
 	epoch, before := s.int(t, `SELECT epoch FROM tandem.lease`), s.inTopic(t)
 
 	require.NoError(t, zombie.Process.Signal(syscall.SIGCONT))
-	require.Eventually(t, func() bool {
-		text, err := os.ReadFile(zombie.log)
-		return err == nil && bytes.Contains(text, []byte("standing by"))
-	}, 30*time.Second, 20*time.Millisecond, "the zombie has not noticed")
+	zombie.awaitLog(t, "standing by")
 	require.LessOrEqual(t, s.inTopic(t), before+lanes*request)
 	s.writeAtRandom(t, 3)
 	s.read(t)

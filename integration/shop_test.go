@@ -1,8 +1,10 @@
 package integration_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -195,6 +197,27 @@ type relayProcess struct {
 	log string
 }
 
+// asRelay is the database's URL with a relay's rights and nothing more.
+func asRelay(t testing.TB, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	require.NoError(t, err)
+	parameters := u.Query()
+	parameters.Set("role", "tandem_relay")
+	parameters.Set("search_path", "")
+	u.RawQuery = parameters.Encode()
+	return u.String()
+}
+
+// awaitLog waits until the relay has logged text, or said it on its way out.
+func (p *relayProcess) awaitLog(t testing.TB, text string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		log, err := os.ReadFile(p.log)
+		return err == nil && bytes.Contains(log, []byte(text))
+	}, 30*time.Second, 10*time.Millisecond, "the relay has not said %q", text)
+}
+
 // startRelay starts a relay with a lease of one second. The test ends it.
 func (s *shop) startRelay(t testing.TB, binary string, flags ...string) *relayProcess {
 	t.Helper()
@@ -202,7 +225,7 @@ func (s *shop) startRelay(t testing.TB, binary string, flags ...string) *relayPr
 	require.NoError(t, err)
 	defer log.Close()
 	p := &relayProcess{log: log.Name(), Cmd: exec.Command(binary, append([]string{"relay", "--lease", "1s"}, flags...)...)}
-	p.Env = append(withoutTandem(os.Environ()), "TANDEM_DATABASE_URL="+s.url, "TANDEM_KAFKA_BROKERS="+s.brokers[0])
+	p.Env = append(withoutTandem(os.Environ()), "TANDEM_DATABASE_URL="+asRelay(t, s.url), "TANDEM_KAFKA_BROKERS="+s.brokers[0])
 	p.Stdout, p.Stderr = log, log
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, p.Start())

@@ -89,6 +89,19 @@ type Config struct {
 	// written still has can be replayed.
 	KeepLeaves int
 
+	// SyncStandbys publishes events only when they are on the standbys that
+	// synchronous_standby_names names too, so that a failover to one of them
+	// loses nothing that was published, whatever the synchronous_commit of the
+	// writers. It costs one commit that waits for them for each read that finds
+	// something. A server that names none is refused, whenever the relay connects.
+	//
+	// While too few of the standbys answer, no commit returns, those that renew
+	// the lease neither. Nothing is published then: the term ends within a lease
+	// time, and each relay tries to acquire the lease, in vain, until they are
+	// back. What was acknowledged and not saved before that is published again.
+	// Defaults to the relay's own server's disk alone.
+	SyncStandbys bool
+
 	// UntilEmpty makes Run end, without error, when everything that was
 	// visible when it acquired the lease is published. Where another relay
 	// holds the lease it waits StartTimeout for it.

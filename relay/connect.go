@@ -84,6 +84,9 @@ func (r *Relay) open(ctx context.Context) (*pgx.Conn, error) {
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(r, 64<<10), w)
 	}
+	if r.cfg.SyncStandbys {
+		r.noticeCancelled(config)
+	}
 	config.RuntimeParams["application_name"] = "tandem relay " + r.cfg.Holder
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -109,7 +112,7 @@ func (r *Relay) checkSession(ctx context.Context, conn *pgx.Conn) error {
 
 func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var s server
-	if _, err := conn.Exec(ctx, sqlSession+fmt.Sprintf(sqlIdle, r.cfg.Lease.Milliseconds()/2)); err != nil {
+	if _, err := conn.Exec(ctx, sqlSession+fmt.Sprintf(sqlIdle, r.cfg.Lease.Milliseconds()/2, r.cfg.Lease.Milliseconds())); err != nil {
 		return s, fmt.Errorf("set the session up: %w", err)
 	}
 	var standby bool
@@ -121,6 +124,9 @@ func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 			Problem: fmt.Sprintf("%s:%d is a standby: a snapshot taken there leaves out running transactions, whose events would be lost", conn.Config().Host, conn.Config().Port),
 			Remedy:  "give the primary's address, or several with target_session_attrs=read-write",
 		}
+	}
+	if r.cfg.SyncStandbys {
+		return s, checkStandbys(ctx, conn)
 	}
 	return s, nil
 }
@@ -186,10 +192,11 @@ func setupError(found []findings.Finding) error {
 // statements are the relay's statements for its schema.
 type statements struct {
 	version, checkpoint, poll, freeze, page, smallPage                  string
-	acquire, renew, release, save, compact                              string
+	acquire, renew, release, save, saves, compact                       string
 	doneLeaves, reclaim, maintainInbox                                  string
 	eligible, due, nextDue, heldKeys, setAsideTopics                    string
 	requests, redriveTopics, requestProgress                            string
+	openReplay, replayPage, replayProgress                              string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
 	beat                                                                string
 }
@@ -199,9 +206,10 @@ func statementsFor(name string) statements {
 	return statements{
 		version: in(sqlVersion), checkpoint: in(sqlCheckpoint),
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
-		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), compact: in(sqlCompact),
+		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), saves: in(sqlSaves), compact: in(sqlCompact),
 		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics),
 		requests: in(sqlRequests), redriveTopics: in(sqlRedriveTopics), requestProgress: in(sqlRequestProgress),
+		openReplay: in(sqlOpenReplay), replayPage: in(sqlReplayPage), replayProgress: in(sqlReplayProgress),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),

@@ -39,6 +39,9 @@ func (k *keeper) run(ctx context.Context) error {
 	due.Stop()
 	defer due.Stop()
 	armed := false
+	if err := k.count(ctx); err != nil {
+		return err
+	}
 	k.beat(k.conn)
 	for {
 		var err error
@@ -85,6 +88,16 @@ func (k *keeper) statement(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(context.WithoutCancel(ctx), max(time.Millisecond, k.lease.left(k.now())))
 }
 
+// count begins with what earlier terms have left, each of which may be short.
+func (k *keeper) count(ctx context.Context) error {
+	ctx, cancel := k.statement(ctx)
+	defer cancel()
+	if err := k.conn.QueryRow(ctx, k.sql.saves).Scan(&k.saves); err != nil {
+		return fmt.Errorf("count the checkpoint's rows: %w", err)
+	}
+	return nil
+}
+
 func (k *keeper) renew(ctx context.Context) error {
 	ctx, cancel := k.statement(ctx)
 	defer cancel()
@@ -111,15 +124,15 @@ func (k *keeper) commit(ctx context.Context) error {
 // saveWith saves what was taken, which is all that the checkpoint at rests on,
 // and then at itself. What is too much for one save goes before it.
 func (k *keeper) saveWith(ctx context.Context, at checkpoint, taken *asides, always bool) error {
-	claims := k.claims.saved(at)
 	for {
 		part, last := taken.next()
-		if last && !always && at == k.saved && len(part.entries) == 0 && len(part.released) == 0 && slices.Equal(claims, k.told) {
-			return nil
-		}
 		to := k.saved
 		if last {
 			to = at
+		}
+		claims := k.claims.saved(to)
+		if last && !always && at == k.saved && len(part.entries) == 0 && len(part.released) == 0 && slices.Equal(claims, k.told) {
+			return nil
 		}
 		if err := k.write(ctx, to, claims, part); err != nil {
 			k.asides.giveBack(taken)

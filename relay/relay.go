@@ -26,6 +26,8 @@ type Relay struct {
 	watching    atomic.Pointer[watcher] // of the present term
 	state       atomic.Int32            // a State
 	current     atomic.Pointer[term]
+	// A commit since the last look did not wait for the standbys after all.
+	waitCancelled atomic.Bool
 
 	aborted context.Context
 	abort   context.CancelFunc

@@ -12,9 +12,12 @@ const sqlSession = `SET default_transaction_isolation = 'read committed'; SET sy
 SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
 SET max_parallel_workers_per_gather = 0; SET TimeZone = 'UTC'`
 
-// sqlIdle: half the lease in milliseconds. No transaction of the relay waits for
-// the relay; should one do so all the same, it ends before a successor comes.
-const sqlIdle = `; SET idle_in_transaction_session_timeout = %d`
+// sqlIdle: half the lease and the lease, in milliseconds. No transaction of the
+// relay waits for the relay; should one do so all the same, it ends before a
+// successor comes. What does wait is an answer that is larger than what the
+// network holds, a page: while the relay is frozen its statement holds a share
+// lock on every leaf and a snapshot, so the server gives the connection up.
+const sqlIdle = `; SET idle_in_transaction_session_timeout = %d; SET tcp_user_timeout = %d`
 
 // sqlServer is what must be known of a server before its log is believed. The
 // timeline is that of the WAL being written; pg_control_checkpoint() lags.
@@ -116,6 +119,9 @@ const sqlRelease = `UPDATE tandem.lease SET expires_at = '-infinity' WHERE owner
 
 const sqlSave = `SELECT anchor_tx::text, anchor_position FROM tandem.save_checkpoint($1, $2, $3::text::pg_snapshot, $4, nullif($5, '')::pg_snapshot, $6, $7, $8, $9, $10::bigint::oid,
 	$11, $12::text::jsonb, $13)`
+
+// sqlSaves is how many saves the table has grown by, from both ends of its index.
+const sqlSaves = `SELECT max(save) - min(save) FROM tandem.checkpoint`
 
 const sqlCompact = `SELECT tandem.compact_checkpoint($1, $2)`
 

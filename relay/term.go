@@ -36,6 +36,7 @@ type term struct {
 	store    *store
 	schedule *schedule
 	requests *requests
+	replayer *replayer
 	acked    atomic.Int64 // requests of all lanes that were acknowledged
 
 	dispatching sync.Mutex
@@ -150,7 +151,9 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	t.working.Go(func() { t.end((&reclaimer{term: t, watcher: w}).run(taking)) })
 	t.working.Go(func() { t.end(t.schedule.run(taking)) })
 	t.requests = &requests{term: t, seen: map[int64][]string{}}
+	t.replayer = newReplayer(t)
 	t.working.Go(func() { t.end(t.requests.run(taking)) })
+	t.working.Go(func() { t.end(t.replayer.run(taking, ctx)) })
 	t.resume(begun.aside)
 	r.current.Store(t)
 	defer r.current.Store(nil)
@@ -244,7 +247,7 @@ func (t *term) settle(ctx context.Context) error {
 }
 
 func (t *term) busy() bool {
-	if !t.requests.looked.Load() || !t.schedule.idle() {
+	if !t.requests.looked.Load() || !t.schedule.idle() || t.replayer.wanted.Load() {
 		return true
 	}
 	t.topicsMu.Lock()

@@ -155,6 +155,25 @@ func keepLeaves(to *int) *setting {
 	}
 }
 
+// size is a number of bytes of at least least.
+func size(to *int, name, usage string, initial, least int) *setting {
+	return &setting{
+		name: name, kind: "bytes", usage: usage, initial: strconv.Itoa(initial),
+		allowed: fmt.Sprintf("a number of at least %d", least), example: strconv.Itoa(initial),
+		parse: func(text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return errors.New("it is no number")
+			}
+			if n < least {
+				return errors.New("it is too small")
+			}
+			*to = n
+			return nil
+		},
+	}
+}
+
 func toggle(to *bool, name, usage string) *setting {
 	return &setting{
 		name: name, usage: usage, toggle: true, initial: "false", allowed: "true or false", example: "true",

@@ -32,6 +32,9 @@ type relayOptions struct {
 	topicTimeout time.Duration
 	saveEvery    time.Duration
 	keepLeaves   int
+	syncStandbys bool
+	batchBytes   int
+	inFlight     int
 	untilEmpty   bool
 	httpAddr     string
 	observe      observeOptions
@@ -41,12 +44,20 @@ type relayOptions struct {
 
 func (o *relayOptions) settings() []*setting {
 	lease := duration(&o.lease, "lease", "how long a relay that has vanished keeps others from taking over", 5*time.Second, 300*time.Millisecond)
-	saveEvery := duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, 0)
+	saveEvery := duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, time.Millisecond)
 	saveEvery.check = func() []string {
 		if o.saveEvery < o.lease {
 			return nil
 		}
 		return []string{fmt.Sprintf("%s and %s: a relay that saves no more often than its lease runs out may lose the lease with nothing saved; allowed is a --save-every shorter than --lease, for example %s", saveEvery.named(), lease.named(), saveEvery.example)}
+	}
+	batch := size(&o.batchBytes, "batch-bytes", "the most that one request to Kafka carries, below the brokers' message.max.bytes", 900_000, 1000)
+	inFlight := size(&o.inFlight, "bytes-in-flight", "the most that is read and not acknowledged yet; the relay needs some four times as much memory", 16<<20, 4<<20)
+	inFlight.check = func() []string {
+		if o.batchBytes <= o.inFlight {
+			return nil
+		}
+		return []string{fmt.Sprintf("%s and %s: a request carries no more than is in flight; allowed is a --batch-bytes up to --bytes-in-flight, for example %s", batch.named(), inFlight.named(), batch.example)}
 	}
 	return slices.Concat([]*setting{databaseLogin(&o.database, &o.passwordFile)}, o.kafka.settings(), []*setting{
 		schemaName(&o.schema),
@@ -56,7 +67,10 @@ func (o *relayOptions) settings() []*setting {
 		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
 		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
 		saveEvery,
+		batch,
+		inFlight,
 		keepLeaves(&o.keepLeaves),
+		toggle(&o.syncStandbys, "sync-standbys", "publish only what is on the standbys of synchronous_standby_names too; while they are away, nothing"),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
 		httpAddr(&o.httpAddr),
 	}, o.observe.settings(), []*setting{
@@ -86,11 +100,12 @@ second one exits with 1 at once, and what was not saved is published again.`,
 }
 
 func runRelay(ctx context.Context, sys system, o *relayOptions) error {
-	limitMemory()
+	limitMemory(o.inFlight)
 	log := o.logger(sys)
 	config := o.kafka.config()
 	config.Source = cmp.Or(o.source, "/tandem/"+cmp.Or(o.database.Database, o.database.User))
 	config.Logger = log
+	config.BatchBytes = o.batchBytes
 	if o.kafka.mechanism == saslPlain && !o.kafka.tls {
 		log.Warn("the password goes to Kafka in clear text: set --kafka-tls, or a SCRAM mechanism")
 	}
@@ -112,7 +127,8 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 	r, err := relay.New(relay.Config{
 		Database: o.database, BeforeConnect: readAnew(o.passwordFile), Publisher: publisher, Schema: o.schema, Lease: o.lease,
 		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
-		KeepLeaves: o.keepLeaves, UntilEmpty: o.untilEmpty, Logger: log,
+		BatchBytes: o.batchBytes, BytesInFlight: o.inFlight,
+		KeepLeaves: o.keepLeaves, SyncStandbys: o.syncStandbys, UntilEmpty: o.untilEmpty, Logger: log,
 		WarnBacklogBytes: o.observe.warnSize, WarnBacklogAge: o.observe.warnAge, DiskBytes: o.observe.diskSize,
 		Version: releaseText(), Hooks: joined(seen.hooks(o.httpAddr != ""), traced),
 	})
@@ -171,14 +187,14 @@ func (o *relayOptions) logger(sys system) *slog.Logger {
 	return slog.New(slog.NewTextHandler(sys.stderr, options))
 }
 
-// memoryLimit is soft: some four times what the relay keeps in flight by
-// default, with room for the driver's and the client's buffers.
-const memoryLimit = 96 << 20
+// memoryFloor is what the driver's and the client's buffers need, in bytes.
+const memoryFloor = 32 << 20
 
 // limitMemory makes the garbage collector work before memory grows past what a
-// relay needs, unless the user has said how it is to work.
-func limitMemory() {
+// relay needs, some four times what is in flight, unless the user has said how it
+// is to work. The limit is soft.
+func limitMemory(inFlight int) {
 	if os.Getenv("GOMEMLIMIT") == "" && debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(memoryFloor + 4*int64(inFlight))
 	}
 }

@@ -49,6 +49,7 @@ func TestContradictionsNameBothSides(t *testing.T) {
 		}},
 		{"two passwords of the database", []string{"--database-url", "postgres://u:" + secret + "@localhost/d", "--database-password-file", password},
 			[][]string{{"--database-url (value hidden)", "--database-password-file", "leave one"}}},
+		{"batches larger than what is in flight", []string{"--batch-bytes=5000000", "--bytes-in-flight=4500000"}, [][]string{{`--batch-bytes "5000000"`, `--bytes-in-flight "4500000"`, "example 900000"}}},
 		{"saves rarer than the lease", []string{"--lease=2s", "--save-every=3s"}, [][]string{{`--save-every "3s"`, `--lease "2s"`, "example 20ms"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

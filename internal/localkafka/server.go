@@ -41,6 +41,9 @@ type Options struct {
 	Dir string
 	// Properties are added to server.properties and win over the ones made here.
 	Properties map[string]string
+	// Listeners are further ones: a name for each, and its security protocol
+	// (SSL, SASL_SSL, SASL_PLAINTEXT). Server.Listener tells their addresses.
+	Listeners map[string]string
 }
 
 // Server is a Kafka of our own. Its methods may be called from any goroutine;
@@ -50,6 +53,7 @@ type Server struct {
 	classPath string
 	dir       *localproc.Dir
 	port      int
+	listeners map[string]string // addresses of the further ones, by their names
 
 	mu      sync.Mutex
 	process *localproc.Process
@@ -80,6 +84,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	settings := SingleNode(s.Brokers()[0], s.Brokers()[0], fmt.Sprintf("127.0.0.1:%d", controllerPort))
 	settings["log.dirs"] = s.path("data")
+	if err := s.listen(o.Listeners, settings); err != nil {
+		s.dir.Remove()
+		return nil, err
+	}
 	maps.Copy(settings, o.Properties)
 	if err := s.format(ctx, properties(settings)); err != nil {
 		s.dir.Remove()
@@ -91,6 +99,26 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// listen gives each further listener a port.
+func (s *Server) listen(protocols, settings map[string]string) error {
+	s.listeners = map[string]string{}
+	for name, protocol := range protocols {
+		port, err := localproc.FreePort()
+		if err != nil {
+			return err
+		}
+		s.listeners[name] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		address := fmt.Sprintf(",%s://%s", name, s.listeners[name])
+		settings["listeners"] += address
+		settings["advertised.listeners"] += address
+		settings["listener.security.protocol.map"] += fmt.Sprintf(",%s:%s", name, protocol)
+	}
+	return nil
+}
+
+// Listener is the address of one of Options.Listeners.
+func (s *Server) Listener(name string) string { return s.listeners[name] }
 
 // Brokers are the server's addresses: one.
 func (s *Server) Brokers() []string {

@@ -56,6 +56,12 @@ func OwnKafka(t testing.TB, properties ...map[string]string) *localkafka.Server 
 	if len(properties) > 0 {
 		o.Properties = properties[0]
 	}
+	return OwnKafkaWith(t, o)
+}
+
+// OwnKafkaWith is OwnKafka with more than properties.
+func OwnKafkaWith(t testing.TB, o localkafka.Options) *localkafka.Server {
+	t.Helper()
 	s, err := localkafka.Start(t.Context(), o)
 	if errors.Is(err, localkafka.ErrUnavailable) {
 		Missing(t, "Kafka of its own", err)

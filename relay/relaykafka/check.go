@@ -24,13 +24,18 @@ func (p *Publisher) Check(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	_, err = p.metadata(ctx, []string{})
-	if err == nil {
-		return nil
+	c := &checkError{brokers: strings.Join(p.config.Brokers, ",")}
+	answer, err := p.metadata(ctx, []string{})
+	if err != nil {
+		c.err = err
+		c.temporary, c.hint = p.diagnose(err)
+		return c
 	}
-	c := &checkError{brokers: strings.Join(p.config.Brokers, ","), err: err}
-	c.temporary, c.hint = p.diagnose(err)
-	return c
+	if c.err = p.tooLarge(ctx, answer.Brokers); c.err != nil {
+		c.hint = "lower BatchBytes (--batch-bytes), or raise message.max.bytes of the brokers"
+		return c
+	}
+	return nil
 }
 
 // checkError says that the brokers do not answer, and whether they might later.

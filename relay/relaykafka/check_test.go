@@ -34,6 +34,25 @@ func TestCheckOneBrokerOfTwoIsEnough(t *testing.T) {
 	require.NoError(t, newPublisher(t, addrs).Check(t.Context()))
 }
 
+// A broker that does not tell its limit is believed to take what it gets.
+func TestCheckTheSizeOfBatches(t *testing.T) {
+	cluster := newCluster(t, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "500000"}))
+	with := func(bytes int) func(*Config) { return func(c *Config) { c.BatchBytes = bytes } }
+	require.NoError(t, newPublisher(t, cluster.ListenAddrs(), with(500_000)).Check(t.Context()))
+	err := newPublisher(t, cluster.ListenAddrs(), with(500_001)).Check(t.Context())
+	require.False(t, temporary(t, err))
+	require.ErrorContains(t, err, "500001")
+	require.ErrorContains(t, err, "message.max.bytes is 500000")
+
+	cluster.ControlKey(int16(kmsg.DescribeConfigs), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		response := request.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		response.Resources = []kmsg.DescribeConfigsResponseResource{{ErrorCode: kerr.ClusterAuthorizationFailed.Code, ResourceType: kmsg.ConfigResourceTypeBroker}}
+		return response, nil, true
+	})
+	require.NoError(t, newPublisher(t, cluster.ListenAddrs(), with(500_001)).Check(t.Context()))
+}
+
 func TestCheckUnreachable(t *testing.T) {
 	addr := freeAddress(t)
 	err := newPublisher(t, []string{addr}).Check(t.Context())

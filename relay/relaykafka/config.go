@@ -35,6 +35,11 @@ type Config struct {
 	// that its answer still arrives. At least 100ms. Defaults to 10s.
 	ProduceTimeout time.Duration
 
+	// BatchBytes is what the relay's Config.BatchBytes is: Check refuses what is
+	// larger than the brokers' message.max.bytes, where it may ask for that.
+	// Defaults to 0, which means that nothing is compared.
+	BatchBytes int
+
 	// MetadataTTL is for how long Partitions answers from memory; a change of
 	// leader is noticed at once whatever it is. Defaults to 5s.
 	MetadataTTL time.Duration

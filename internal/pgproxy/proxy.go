@@ -1,0 +1,157 @@
+//go:build unix
+
+package pgproxy
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Proxy listens on a port of 127.0.0.1. Its methods may be called from any
+// goroutine.
+type Proxy struct {
+	database *url.URL
+	listener net.Listener
+	silent   atomic.Bool
+	working  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	open   map[net.Conn]struct{}
+	rules  []*rule
+}
+
+// rule is something to be done once.
+type rule struct {
+	match func(Statement) bool
+	do    func()
+}
+
+// Start listens for clients of the database with this URL until the test ends.
+func Start(t testing.TB, database string) *Proxy {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal("pgproxy: the database's URL cannot be parsed")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("pgproxy: %v", err)
+	}
+	p := &Proxy{database: u, listener: listener, open: map[net.Conn]struct{}{}}
+	p.working.Go(p.accept)
+	t.Cleanup(p.close)
+	return p
+}
+
+// URL is the database's through the proxy.
+func (p *Proxy) URL() string {
+	u := *p.database
+	u.Host = p.listener.Addr().String()
+	return u.String()
+}
+
+// After calls do, once, when the server has got a statement that matches and
+// before its client gets any answer to it. do may wait; the client of that
+// connection then waits too.
+func (p *Proxy) After(match func(Statement) bool, do func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = append(p.rules, &rule{match, do})
+}
+
+// Containing matches statements with this text in them.
+func Containing(text string) func(Statement) bool {
+	return func(s Statement) bool { return strings.Contains(s.SQL, text) }
+}
+
+// Swallow lets nothing through any more, in either direction, and closes
+// nothing: what comes is accepted and lost.
+func (p *Proxy) Swallow() { p.silent.Store(true) }
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		p.working.Go(func() { p.serve(client) })
+	}
+}
+
+// serve passes on what the two sides of one connection say, until one ends.
+func (p *Proxy) serve(client net.Conn) {
+	defer client.Close()
+	if !p.add(client) {
+		return
+	}
+	defer p.remove(client)
+	dialer := net.Dialer{Control: likeANetwork}
+	server, err := dialer.DialContext(context.Background(), "tcp", p.database.Host)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	if !p.add(server) {
+		return
+	}
+	defer p.remove(server)
+	if client.(*net.TCPConn).SetWriteBuffer(buffer) != nil {
+		return
+	}
+	c := &connection{proxy: p, client: client, server: server, prepared: map[string]string{}, portals: map[string]Statement{}}
+	var answers sync.WaitGroup
+	answers.Go(func() {
+		c.passAnswers()
+		client.Close()
+		server.Close()
+	})
+	c.passRequests()
+	client.Close()
+	server.Close()
+	answers.Wait()
+}
+
+// take returns what is to be done about a statement, nil if nothing is.
+func (p *Proxy) take(s Statement) func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, r := range p.rules {
+		if r.match(s) {
+			p.rules = append(p.rules[:i:i], p.rules[i+1:]...)
+			return r.do
+		}
+	}
+	return nil
+}
+
+func (p *Proxy) add(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.open[c] = struct{}{}
+	}
+	return !p.closed
+}
+
+func (p *Proxy) remove(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, c)
+}
+
+func (p *Proxy) close() {
+	p.listener.Close()
+	p.mu.Lock()
+	p.closed = true
+	for c := range p.open {
+		c.Close()
+	}
+	p.mu.Unlock()
+	p.working.Wait()
+}
