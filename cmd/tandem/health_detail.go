@@ -7,7 +7,7 @@ import (
 )
 
 // detail is what a relay says of itself over HTTP: nothing of an event but its
-// topic, and no address.
+// topic. What a broker answers may name the broker.
 type detail struct {
 	State    string         `json:"state"`
 	Ready    bool           `json:"ready"`
