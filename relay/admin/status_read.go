@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -61,6 +62,9 @@ func (s *statusReader) lag(ctx context.Context) error {
 	var saved facts.Cursor
 	lag := &s.status.Lag
 	err := s.tx.QueryRow(ctx, s.sql(sqlStatusCheckpoint)).Scan(&saved.Prev, &saved.Low, &saved.Cur, &saved.Done, &saved.High, &lag.Positions.Committed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return &AccessError{Err: errors.New("the checkpoint is empty, as in a dump taken while it was rewritten"), Remedy: "see tandem doctor, and tandem rebase"}
+	}
 	if err != nil {
 		return fmt.Errorf("the checkpoint: %w", err)
 	}

@@ -218,3 +218,14 @@ func (d *desk) int(t *testing.T, query string) int {
 	require.NoError(t, d.owner.QueryRow(t.Context(), query).Scan(&n))
 	return n
 }
+
+// What was published is not known then, so there is no lag to tell.
+func TestStatusWithoutACheckpoint(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.exec(t, `TRUNCATE tandem.checkpoint`)
+	_, err := admin.ReadStatus(t.Context(), asRelay(t, d.url), "")
+	var access *admin.AccessError
+	require.ErrorAs(t, err, &access)
+	require.Contains(t, access.Remedy, "tandem rebase")
+}
