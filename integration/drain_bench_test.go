@@ -36,12 +36,7 @@ const (
 // and, lent to it, with Tandem's own publisher. The figures are medians; the relay
 // is a process of its own, whose peak memory the operating system tells.
 func BenchmarkDrain(b *testing.B) {
-	d := &drainBench{B: b, brokers: testservers.Kafka(b), url: testservers.Migrated(b)}
-	d.tandem = program(b, "tandem")
-	pool, err := pgxpool.New(b.Context(), d.url)
-	require.NoError(b, err)
-	defer pool.Close()
-	d.pool = pool
+	d := newDrain(b)
 	d.exec(`CREATE TABLE polling (id bigserial PRIMARY KEY, event_id uuid NOT NULL, topic text NOT NULL, key text, type text,
 		payload bytea, created_at timestamptz NOT NULL DEFAULT clock_timestamp())`)
 
@@ -68,6 +63,17 @@ func BenchmarkDrain(b *testing.B) {
 	b.ReportMetric(median(tandem)/median(polling), "x-skiplocked")
 	b.ReportMetric(median(tandem)/median(lent), "x-skiplocked-lent")
 	b.ReportMetric(float64(peak)/1e6, "peak-MB")
+}
+
+func newDrain(b *testing.B) *drainBench {
+	b.Helper()
+	d := &drainBench{B: b, brokers: testservers.Kafka(b), url: testservers.Migrated(b)}
+	d.tandem = program(b, "tandem")
+	var err error
+	d.pool, err = pgxpool.New(b.Context(), d.url)
+	require.NoError(b, err)
+	b.Cleanup(d.pool.Close)
+	return d
 }
 
 type drainBench struct {
@@ -200,12 +206,16 @@ func (d *drainBench) publisher() *relaykafka.Publisher {
 }
 
 // relay runs "tandem relay --until-empty" on a backlog, from start to exit.
-func (d *drainBench) relay() (rate float64, peak int64) {
+func (d *drainBench) relay() (rate float64, peak int64) { return d.relayAfter(func() {}) }
+
+// relayAfter calls look between the writing and the relay.
+func (d *drainBench) relayAfter(look func()) (rate float64, peak int64) {
 	topic := testservers.Topic(d, drainPartitions)
 	d.exec(`INSERT INTO tandem.log (topic, key, type, payload)
 		SELECT $1, 'customer-' || n % $3, 'order.placed', decode(repeat('ab', $4), 'hex') FROM generate_series(1, $2::int) AS n`,
 		topic, drainEvents, drainKeys, drainPayload)
 	d.exec(`CHECKPOINT`)
+	look()
 	command := exec.CommandContext(d.Context(), d.tandem, "relay", "--until-empty", "--database-url", d.url, "--kafka-brokers", d.brokers[0])
 	started := time.Now()
 	out, err := command.CombinedOutput()

@@ -89,10 +89,36 @@ type Config struct {
 	// written still has can be replayed.
 	KeepLeaves int
 
+	// SyncStandbys publishes events only when they are on the standbys that
+	// synchronous_standby_names names too, so that a failover to one of them
+	// loses nothing that was published, whatever the synchronous_commit of the
+	// writers. It costs one commit that waits for them for each read that finds
+	// something. A server that names none is refused, whenever the relay connects.
+	//
+	// While too few of the standbys answer, no commit returns, those that renew
+	// the lease neither. Nothing is published then: the term ends within a lease
+	// time, and each relay tries to acquire the lease, in vain, until they are
+	// back. What was acknowledged and not saved before that is published again.
+	// Defaults to the relay's own server's disk alone.
+	SyncStandbys bool
+
 	// UntilEmpty makes Run end, without error, when everything that was
 	// visible when it acquired the lease is published. Where another relay
 	// holds the lease it waits StartTimeout for it.
 	UntilEmpty bool
+
+	// WarnBacklogBytes and WarnBacklogAge are limits of the log's size on disk and
+	// of how long ago the oldest event that is not published was written: beyond
+	// them the relay says so, in its log once and in Backlog. Default to 0, none.
+	WarnBacklogBytes int64
+	WarnBacklogAge   time.Duration
+
+	// DiskBytes is what the log may take on its disk, for Backlog to tell when it
+	// will be full. Defaults to 0, not known.
+	DiskBytes int64
+
+	// Version is the program's, for people who look at who relays. Optional.
+	Version string
 
 	// Hooks observe the work, for metrics and traces. Optional.
 	Hooks Hooks
@@ -169,6 +195,12 @@ func (c Config) check() error {
 		if f.value < 0 {
 			bad("Config.%s is %v, it must be positive", f.name, f.value)
 		}
+	}
+	if c.WarnBacklogBytes < 0 || c.DiskBytes < 0 || c.WarnBacklogAge < 0 {
+		bad("Config.WarnBacklogBytes is %d, WarnBacklogAge %v, DiskBytes %d: none may be negative", c.WarnBacklogBytes, c.WarnBacklogAge, c.DiskBytes)
+	}
+	if c.DiskBytes > 0 && c.WarnBacklogBytes > c.DiskBytes {
+		bad("Config.WarnBacklogBytes is %d, more than Config.DiskBytes, which is %d: it would warn when the disk is full", c.WarnBacklogBytes, c.DiskBytes)
 	}
 	return errors.Join(errs...)
 }

@@ -84,6 +84,9 @@ func (r *Relay) open(ctx context.Context) (*pgx.Conn, error) {
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(r, 64<<10), w)
 	}
+	if r.cfg.SyncStandbys {
+		r.noticeCancelled(config)
+	}
 	config.RuntimeParams["application_name"] = "tandem relay " + r.cfg.Holder
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -122,6 +125,9 @@ func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 			Remedy:  "give the primary's address, or several with target_session_attrs=read-write",
 		}
 	}
+	if r.cfg.SyncStandbys {
+		return s, checkStandbys(ctx, conn)
+	}
 	return s, nil
 }
 
@@ -134,6 +140,17 @@ func closeConn(conn *pgx.Conn) {
 
 // checkSchema compares the database's schema with what this code was written for.
 func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
+	if err := r.checkVersion(ctx, conn); err != nil {
+		return err
+	}
+	found, err := findings.Schema(ctx, conn, r.cfg.Schema)
+	if err != nil {
+		return explainDatabase(fmt.Errorf("look at the schema: %w", err))
+	}
+	return setupError(found)
+}
+
+func (r *Relay) checkVersion(ctx context.Context, conn *pgx.Conn) error {
 	var version int
 	err := conn.QueryRow(ctx, r.sql.version).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -154,11 +171,7 @@ func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 			Remedy:  "run a newer tandem",
 		}
 	}
-	found, err := findings.Schema(ctx, conn, r.cfg.Schema)
-	if err != nil {
-		return explainDatabase(fmt.Errorf("look at the schema: %w", err))
-	}
-	return setupError(found)
+	return nil
 }
 
 // setupError is one error for all findings, nil where there are none.
@@ -183,7 +196,9 @@ type statements struct {
 	doneLeaves, reclaim, maintainInbox                                  string
 	eligible, due, nextDue, heldKeys, setAsideTopics                    string
 	requests, redriveTopics, requestProgress                            string
+	openReplay, replayPage, replayProgress                              string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
+	beat                                                                string
 }
 
 func statementsFor(name string) statements {
@@ -194,8 +209,10 @@ func statementsFor(name string) statements {
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), saves: in(sqlSaves), compact: in(sqlCompact),
 		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics),
 		requests: in(sqlRequests), redriveTopics: in(sqlRedriveTopics), requestProgress: in(sqlRequestProgress),
+		openReplay: in(sqlOpenReplay), replayPage: in(sqlReplayPage), replayProgress: in(sqlReplayProgress),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),
+		beat: in(sqlBeat),
 	}
 }

@@ -22,7 +22,8 @@
 //   - Run the migrations first, and let the relay's login be a member of the role
 //     tandem_relay.
 //   - Give it the primary, by connections that keep their session: not a standby,
-//     not a pooler that gives each transaction another session.
+//     not a pooler that gives each transaction another session. Both are refused
+//     at the start, as is a schema that is not as the migrations made it.
 //   - Create the topics.
 //   - Decide what becomes of parked events: those that the broker will never take
 //     as they are. They wait in the table deferred with their reason, and what
@@ -48,6 +49,8 @@
 //	claim.go     events to be sent at most once
 //	request.go   what operators ask for
 //	keeper.go    saves and renewals
+//	connect.go   sessions, and what is looked at before the first event
+//	standbys.go  waiting for synchronous standbys
 //	reclaim.go   giving the log's space back
 //	rebase.go    a new start on another server
 //	sql.go       each statement with its locks, its index and the plan it needs

@@ -42,6 +42,7 @@ func (k *keeper) run(ctx context.Context) error {
 	if err := k.count(ctx); err != nil {
 		return err
 	}
+	k.beat(k.conn)
 	for {
 		var err error
 		select {
@@ -104,6 +105,7 @@ func (k *keeper) renew(ctx context.Context) error {
 		return fmt.Errorf("renew the lease: %w", err)
 	}
 	k.fresh = k.now()
+	k.beat(k.conn)
 	return nil
 }
 
@@ -122,15 +124,15 @@ func (k *keeper) commit(ctx context.Context) error {
 // saveWith saves what was taken, which is all that the checkpoint at rests on,
 // and then at itself. What is too much for one save goes before it.
 func (k *keeper) saveWith(ctx context.Context, at checkpoint, taken *asides, always bool) error {
-	claims := k.claims.saved(at)
 	for {
 		part, last := taken.next()
-		if last && !always && at == k.saved && len(part.entries) == 0 && len(part.released) == 0 && slices.Equal(claims, k.told) {
-			return nil
-		}
 		to := k.saved
 		if last {
 			to = at
+		}
+		claims := k.claims.saved(to)
+		if last && !always && at == k.saved && len(part.entries) == 0 && len(part.released) == 0 && slices.Equal(claims, k.told) {
+			return nil
 		}
 		if err := k.write(ctx, to, claims, part); err != nil {
 			k.asides.giveBack(taken)

@@ -37,6 +37,7 @@ type record struct {
 	Key      string
 	Payload  string
 	Position int64
+	Replay   int64
 }
 
 func newMemory(partitions int) *memory {
@@ -62,7 +63,7 @@ func (m *memory) Publish(_ context.Context, topic string, partition int, events 
 	}
 	lane := fmt.Sprintf("%s/%d", topic, partition)
 	for _, e := range events {
-		m.records[lane] = append(m.records[lane], record{ID: e.ID, Key: string(e.Key), Payload: string(e.Payload), Position: e.Position})
+		m.records[lane] = append(m.records[lane], record{ID: e.ID, Key: string(e.Key), Payload: string(e.Payload), Position: e.Position, Replay: e.Replay})
 	}
 	m.count += len(events)
 	select {

@@ -23,6 +23,8 @@ func TestPlansOfTheReader(t *testing.T) {
 	early := prepared(t, url, `ANALYZE tandem.log`)
 	late := prepared(t, url, `INSERT INTO tandem.log (topic, key, payload)
 		SELECT 'orders', 'k' || n % 1000, decode(repeat('ab', 200), 'hex') FROM generate_series(1, 1000000) AS n`)
+	_, err := early.Exec(t.Context(), `INSERT INTO tandem.checkpoint (prev) VALUES (pg_current_snapshot())`)
+	require.NoError(t, err)
 	for name, conn := range map[string]*pgx.Conn{"prepared on empty leaves": early, "prepared on a million rows": late} {
 		t.Run(name, func(t *testing.T) {
 			var now string
@@ -42,6 +44,11 @@ func TestPlansOfTheReader(t *testing.T) {
 				require.NotRegexp(t, `Seq Scan|Sort Method|Bitmap`, page)
 				require.Less(t, blocks(t, page), 20_000, "a page reads more than its rows:\n%s", page)
 			}
+
+			replay := explain(t, conn, `EXECUTE replay(500000, 550000, NULL, 'k7', NULL, NULL, NULL, 100, 2000000)`)
+			require.Regexp(t, `Index Scan using log_03_position`, replay)
+			require.NotRegexp(t, `Seq Scan on log|Sort Method|Bitmap`, replay)
+			require.Less(t, blocks(t, replay), 20_000, "a replay's page reads more than its positions:\n%s", replay)
 		})
 	}
 }
@@ -64,7 +71,9 @@ func prepared(t *testing.T, url, first string) *pgx.Conn {
 	exec(`PREPARE poll AS ` + sqlPoll)
 	exec(`PREPARE page AS ` + sqlPage)
 	exec(`PREPARE small AS ` + sqlSmallPage)
+	exec(`PREPARE replay AS ` + sqlReplayPage)
 	for range 6 {
+		exec(`EXECUTE replay(0, 100, NULL, NULL, NULL, NULL, NULL, 100, 2000000)`)
 		exec(`EXECUTE poll('3:3:', 6000, 2000000, NULL)`)
 		exec(`EXECUTE page('3:3:', pg_current_snapshot(), 0, 100, 6000, NULL, 2000000)`)
 		exec(`EXECUTE small('3:3:', pg_current_snapshot(), 0, 100, 6000, NULL)`)

@@ -296,6 +296,7 @@ func (r *reader) hand(p *page) {
 			r.refs = append(r.refs, it)
 		}
 	}
+	r.noteRead(p)
 	r.tracker.push(p)
 	r.dispatch(r.refs)
 	if len(others) > 0 {
@@ -338,6 +339,9 @@ func (r *reader) handOthers(items []*item, read checkpoint) {
 func (r *reader) durable(ctx context.Context, h header) error {
 	ctx, cancel := r.statement(ctx)
 	defer cancel()
+	if r.cfg.SyncStandbys {
+		return r.replicated(ctx)
+	}
 	asked := r.now()
 	for flushed := h.flush; flushed < h.insert; {
 		if now := r.now(); now.Sub(asked) > 20*time.Millisecond {

@@ -10,7 +10,7 @@ const sqlHolder = `SELECT holder FROM tandem.lease`
 // xmin has 32 bits; its 64 are the last ones with those low bits.
 const sqlJudges = `WITH here AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now),
 saved AS MATERIALIZED (
-	SELECT prev, cur, done, here.now - ((here.now - c.xmin::text::bigint) & 4294967295) AS arrived
+	SELECT prev, cur, done, claims, here.now - ((here.now - c.xmin::text::bigint) & 4294967295) AS arrived
 	FROM here, tandem.checkpoint AS c ORDER BY save DESC LIMIT 1),
 judges AS MATERIALIZED (SELECT * FROM here LEFT JOIN saved ON true)
 `
@@ -24,10 +24,12 @@ judges AS MATERIALIZED (SELECT * FROM here LEFT JOIN saved ON true)
 const sqlWrittenHere = `(l.tx::text::bigint > j.arrived
 	AND l.tx::text::bigint <= j.now - ((j.now - l.xmin::text::bigint) & 4294967295))`
 
-// sqlCovered: $1 is a RebaseChoice.
+// sqlCovered: $1 is a RebaseChoice. An at-most-once event that was claimed counts
+// as sent.
 const sqlCovered = `CASE $1::integer WHEN 1 THEN false WHEN 2 THEN true
 	ELSE NOT ` + sqlWrittenHere + ` AND (pg_visible_in_snapshot(l.tx, j.prev)
-		OR coalesce(pg_visible_in_snapshot(l.tx, j.cur) AND l.position <= j.done, false)) END`
+		OR coalesce(pg_visible_in_snapshot(l.tx, j.cur) AND l.position <= j.done, false)
+		OR coalesce(l.at_most_once AND tandem.claimed(l.tx, l.position, j.claims), false)) END`
 
 const sqlRebaseCount = sqlJudges + `SELECT count(*) FILTER (WHERE NOT ` + sqlCovered + `), count(*) FILTER (WHERE ` + sqlCovered + `)
 FROM tandem.log AS l, judges AS j`

@@ -8,15 +8,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// reclaimer gives the space of wholly published leaves back, and sees to it that
-// the inbox has leaves, on a connection of its own. Its failures are logged and
+// reclaimer gives the space of wholly published leaves back, sees to it that the
+// inbox has leaves, and has the backlog measured, on a connection of its own. Its failures are logged and
 // never end a term: a log that grows is better than one that stands still.
 type reclaimer struct {
 	*term
-	conn  *pgx.Conn
-	seen  checkpoint // what the last look went by
-	last  time.Time  // when that was
-	inbox time.Time  // when the inbox was last maintained
+	conn    *pgx.Conn
+	seen    checkpoint // what the last look went by
+	last    time.Time  // when that was
+	inbox   time.Time  // when the inbox was last maintained
+	watcher *watcher   // goes along, because it needs a connection too
 }
 
 // A leaf has 2^17 positions, the ring 16 leaves (migrations/sql/00002_log.sql).
@@ -28,12 +29,8 @@ const (
 )
 
 func (r *reclaimer) run(ctx context.Context) error {
-	trouble := newTrouble(r.log, r.now)
-	defer func() {
-		if r.conn != nil {
-			closeConn(r.conn)
-		}
-	}()
+	trouble, measuring := newTrouble(r.log, r.now), newTrouble(r.log, r.now)
+	defer r.disconnect()
 	for ctx.Err() == nil {
 		if saved := *r.savedTo.Load(); r.due(saved) {
 			held, err := r.look(ctx)
@@ -43,10 +40,7 @@ func (r *reclaimer) run(ctx context.Context) error {
 				return nil
 			case err != nil:
 				trouble.failed("cannot give space of the log back; it grows until this is mended", err)
-				if r.conn != nil {
-					closeConn(r.conn)
-					r.conn = nil
-				}
+				r.disconnect()
 			default:
 				trouble.over("space of the log is given back again")
 				if held == 0 {
@@ -54,11 +48,46 @@ func (r *reclaimer) run(ctx context.Context) error {
 				}
 			}
 		}
+		if r.watcher.due(r.now()) {
+			switch err := r.watch(ctx); {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				measuring.failed("cannot measure the backlog", err)
+				r.disconnect()
+			default:
+				measuring.over("the backlog is measured again")
+			}
+		}
 		if sleep(ctx, 100*time.Millisecond) != nil {
 			return nil
 		}
 	}
 	return nil
+}
+
+func (r *reclaimer) disconnect() {
+	if r.conn != nil {
+		closeConn(r.conn)
+		r.conn = nil
+	}
+}
+
+func (r *reclaimer) session(ctx context.Context) (err error) {
+	if r.conn == nil {
+		r.conn, _, err = r.connect(ctx)
+	}
+	return err
+}
+
+// watch has the backlog measured.
+func (r *reclaimer) watch(ctx context.Context) error {
+	if err := r.session(ctx); err != nil {
+		return err
+	}
+	work, cancel := context.WithTimeoutCause(ctx, r.readTimeout, fmt.Errorf("no answer within %v", r.readTimeout))
+	defer cancel()
+	return because(work, r.watcher.look(work, r.conn))
 }
 
 // due: at once when the checkpoint has come to another leaf of a window, else
@@ -73,10 +102,8 @@ func (r *reclaimer) due(saved checkpoint) bool {
 // leaf that the server goes on truncating would be neither counted nor to be had
 // by finish.
 func (r *reclaimer) look(ctx context.Context) (held int, err error) {
-	if r.conn == nil {
-		if r.conn, _, err = r.connect(ctx); err != nil {
-			return 0, err
-		}
+	if err := r.session(ctx); err != nil {
+		return 0, err
 	}
 	work, cancel := context.WithTimeoutCause(r.publishing, r.readTimeout, fmt.Errorf("no answer within %v", r.readTimeout))
 	defer cancel()

@@ -133,6 +133,9 @@ func (tp *topic) dismiss(it *item, err error) bool {
 	case it.once != atLeastOnce:
 		tp.lose([]*item{it}, err)
 	case it.Replay != 0: // it was published before; who replays it counts
+		if q, ok := it.from.(*replay); ok {
+			q.gaveUp(err, "id", uuid.UUID(it.ID).String(), "topic", it.Topic, "position", it.Position)
+		}
 		tp.done([]*item{it})
 	default:
 		return false

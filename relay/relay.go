@@ -22,8 +22,12 @@ type Relay struct {
 	// Far beyond what a read of the log takes, on a cold disk too.
 	readTimeout time.Duration
 	stats       counters
-	state       atomic.Int32 // a State
+	heart       heart
+	watching    atomic.Pointer[watcher] // of the present term
+	state       atomic.Int32            // a State
 	current     atomic.Pointer[term]
+	// A commit since the last look did not wait for the standbys after all.
+	waitCancelled atomic.Bool
 
 	aborted context.Context
 	abort   context.CancelFunc
@@ -76,6 +80,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	defer func() {
 		if conn != nil {
+			r.leave(conn)
 			closeConn(conn)
 		}
 	}()
@@ -189,6 +194,7 @@ func (r *Relay) lead(ctx context.Context, conn *pgx.Conn, s server, answered fun
 			return r.term(ctx, conn, s, l)
 		}
 		r.become(Standby)
+		r.beat(conn)
 		if !standby {
 			r.log.Info("standing by: another relay holds the lease")
 		}

@@ -18,6 +18,7 @@ import (
 //	redrive  parked events that bear the request's number are sent again, and
 //	         what is held behind them follows
 //	release  what held some keys of these topics has been discarded
+//	replay   published events are published again: see replay.go
 type requests struct {
 	*term
 	looked atomic.Bool // once at least
@@ -67,6 +68,9 @@ func (r *requests) look(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(open, func(q request) bool { return q.kind == "replay" }) {
+		r.replayer.asked()
 	}
 	open = slices.DeleteFunc(open, func(q request) bool { return q.kind != "redrive" && q.kind != "release" })
 	for _, q := range open {

@@ -36,6 +36,7 @@ type term struct {
 	store    *store
 	schedule *schedule
 	requests *requests
+	replayer *replayer
 	acked    atomic.Int64 // requests of all lanes that were acknowledged
 
 	dispatching sync.Mutex
@@ -56,6 +57,7 @@ type term struct {
 	flushes chan chan struct{} // it is to save what there is, and say so
 	commits chan chan struct{} // it is to commit in any case, and say so
 	savedTo atomic.Pointer[checkpoint]
+	readTo  atomic.Pointer[readMark]
 
 	anchorsMu sync.Mutex
 	anchors   anchors
@@ -131,6 +133,10 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 		taking: taking, halt: halt, publishing: publishing, losses: newTrouble(log, r.now),
 		forced: make(chan struct{}, 1), flushes: make(chan chan struct{}), commits: make(chan chan struct{}),
 	}
+	t.readTo.Store(&readMark{at: begun.at, position: begun.at.done})
+	w := &watcher{term: t}
+	r.watching.Store(w)
+	defer r.watching.Store(nil)
 	t.asides.dirty = t.tracker.dirty
 	t.claims = claims{earlier: begun.claims, wake: make(chan struct{}, 1)}
 	t.store = &store{term: t}
@@ -142,10 +148,12 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	defer stopKeeper()
 	var keeper sync.WaitGroup
 	keeper.Go(func() { t.end(k.run(keeping)) })
-	t.working.Go(func() { t.end((&reclaimer{term: t}).run(taking)) })
+	t.working.Go(func() { t.end((&reclaimer{term: t, watcher: w}).run(taking)) })
 	t.working.Go(func() { t.end(t.schedule.run(taking)) })
 	t.requests = &requests{term: t, seen: map[int64][]string{}}
+	t.replayer = newReplayer(t)
 	t.working.Go(func() { t.end(t.requests.run(taking)) })
+	t.working.Go(func() { t.end(t.replayer.run(taking, ctx)) })
 	t.resume(begun.aside)
 	r.current.Store(t)
 	defer r.current.Store(nil)
@@ -239,7 +247,7 @@ func (t *term) settle(ctx context.Context) error {
 }
 
 func (t *term) busy() bool {
-	if !t.requests.looked.Load() || !t.schedule.idle() {
+	if !t.requests.looked.Load() || !t.schedule.idle() || t.replayer.wanted.Load() {
 		return true
 	}
 	t.topicsMu.Lock()

@@ -18,13 +18,15 @@ import (
 //
 //	/healthz  200 while the process works at all
 //	/readyz   200 while it relays or stands by, and says which; else 503
-func serveHealth(ctx context.Context, address string, r *relay.Relay, log *slog.Logger) (stop func(), err error) {
+//	/statusz  what it knows of itself, as JSON; so does /readyz?verbose
+//	/metrics  for Prometheus
+func serveHealth(ctx context.Context, address string, r observed, metrics http.Handler, log *slog.Logger) (stop func(), err error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("serve health: %w; give --http-addr another address, or leave it out", err)
 	}
 	server := &http.Server{
-		Handler:           healthHandler(ctx, r),
+		Handler:           healthHandler(ctx, r, metrics),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      10 * time.Second,
@@ -50,29 +52,51 @@ func serveHealth(ctx context.Context, address string, r *relay.Relay, log *slog.
 	}, nil
 }
 
-func healthHandler(ctx context.Context, r *relay.Relay) http.Handler {
+func healthHandler(ctx context.Context, r observed, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "alive")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		switch state := r.State(); {
-		case ctx.Err() != nil:
-			answer(w, http.StatusServiceUnavailable, "stopping")
-		case state == relay.Relaying:
-			answer(w, http.StatusOK, "relaying")
-		case state == relay.Standby:
-			answer(w, http.StatusOK, "standby: another relay holds the lease")
-		default:
-			answer(w, http.StatusServiceUnavailable, state.String())
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, request *http.Request) {
+		ready, text := readiness(ctx, r)
+		code := http.StatusServiceUnavailable
+		if ready {
+			code = http.StatusOK
 		}
+		if request.URL.Query().Has("verbose") {
+			answerDetail(w, code, detailOf(r, ready))
+			return
+		}
+		answer(w, code, text)
 	})
+	mux.HandleFunc("GET /statusz", func(w http.ResponseWriter, _ *http.Request) {
+		ready, _ := readiness(ctx, r)
+		answerDetail(w, http.StatusOK, detailOf(r, ready))
+	})
+	mux.Handle("GET /metrics", metrics)
 	return mux
 }
 
+func readiness(ctx context.Context, r observed) (ready bool, text string) {
+	switch state := r.State(); {
+	case ctx.Err() != nil:
+		return false, "stopping"
+	case state == relay.Relaying:
+		return true, "relaying"
+	case state == relay.Standby:
+		return true, "standby: another relay holds the lease"
+	default:
+		return false, state.String()
+	}
+}
+
 func answer(w http.ResponseWriter, code int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	head(w, code, "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, text+"\n")
+}
+
+func head(w http.ResponseWriter, code int, kind string) {
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_, _ = io.WriteString(w, text+"\n")
 }

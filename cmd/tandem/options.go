@@ -83,7 +83,7 @@ func checkAddress(address string, least int) error {
 func httpAddr(to *string) *setting {
 	return &setting{
 		name: "http-addr", kind: "address", shown: "off",
-		usage:   "where to serve /healthz and /readyz",
+		usage:   "where to serve /healthz, /readyz, /statusz and /metrics",
 		allowed: "host:port or :port, port 0 meaning any that is free", example: "127.0.0.1:8080",
 		parse: func(text string) error {
 			if err := checkAddress(text, 0); err != nil {

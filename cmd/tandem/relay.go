@@ -32,10 +32,12 @@ type relayOptions struct {
 	topicTimeout time.Duration
 	saveEvery    time.Duration
 	keepLeaves   int
+	syncStandbys bool
 	batchBytes   int
 	inFlight     int
 	untilEmpty   bool
 	httpAddr     string
+	observe      observeOptions
 	logFormat    string
 	logLevel     slog.Level
 }
@@ -68,8 +70,10 @@ func (o *relayOptions) settings() []*setting {
 		batch,
 		inFlight,
 		keepLeaves(&o.keepLeaves),
+		toggle(&o.syncStandbys, "sync-standbys", "publish only what is on the standbys of synchronous_standby_names too; while they are away, nothing"),
 		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
 		httpAddr(&o.httpAddr),
+	}, o.observe.settings(), []*setting{
 		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
 		logLevel(&o.logLevel),
 	})
@@ -114,17 +118,26 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 			log.Warn("the connections to Kafka did not end in time", "error", err)
 		}
 	}()
+	traced, lastTraces, err := startTracing(ctx, o.observe.otlp, sys, log)
+	if err != nil {
+		return err
+	}
+	defer lastTraces()
+	seen := newMetrics()
 	r, err := relay.New(relay.Config{
 		Database: o.database, BeforeConnect: readAnew(o.passwordFile), Publisher: publisher, Schema: o.schema, Lease: o.lease,
 		StartTimeout: o.startTimeout, DrainTimeout: o.drainTimeout, TopicTimeout: o.topicTimeout, SaveEvery: o.saveEvery,
 		BatchBytes: o.batchBytes, BytesInFlight: o.inFlight,
-		KeepLeaves: o.keepLeaves, UntilEmpty: o.untilEmpty, Logger: log,
+		KeepLeaves: o.keepLeaves, SyncStandbys: o.syncStandbys, UntilEmpty: o.untilEmpty, Logger: log,
+		WarnBacklogBytes: o.observe.warnSize, WarnBacklogAge: o.observe.warnAge, DiskBytes: o.observe.diskSize,
+		Version: releaseText(), Hooks: joined(seen.hooks(o.httpAddr != ""), traced),
 	})
 	if err != nil {
 		return err
 	}
 	if o.httpAddr != "" {
-		stop, err := serveHealth(ctx, o.httpAddr, r, log)
+		seen.watch(r)
+		stop, err := serveHealth(ctx, o.httpAddr, r, seen.handler(), log)
 		if err != nil {
 			return err
 		}

@@ -163,7 +163,7 @@ func TestTheSecondSignalCuts(t *testing.T) {
 		case asked <- struct{}{}:
 		default:
 		}
-		return tooFewReplicas(r.(*kmsg.ProduceRequest)), nil, true
+		return failingWith(r.(*kmsg.ProduceRequest), kerr.NotEnoughReplicas.Code), nil, true
 	})
 	database := testservers.Migrated(t)
 	p := startProcess(t, environment(database, cluster.ListenAddrs()[0]), "relay", "--drain-timeout=1h", "--log-level=debug")
@@ -180,7 +180,8 @@ func TestTheSecondSignalCuts(t *testing.T) {
 	require.Contains(t, lines[len(lines)-1], "cut short", fmt.Sprint(lines))
 }
 
-func tooFewReplicas(request *kmsg.ProduceRequest) kmsg.Response {
+// failingWith answers every partition of a request with an error.
+func failingWith(request *kmsg.ProduceRequest, code int16) kmsg.Response {
 	response := request.ResponseKind().(*kmsg.ProduceResponse)
 	for _, topic := range request.Topics {
 		t := kmsg.NewProduceResponseTopic()
@@ -188,7 +189,7 @@ func tooFewReplicas(request *kmsg.ProduceRequest) kmsg.Response {
 		for _, partition := range topic.Partitions {
 			p := kmsg.NewProduceResponseTopicPartition()
 			p.Partition = partition.Partition
-			p.ErrorCode = kerr.NotEnoughReplicas.Code
+			p.ErrorCode = code
 			t.Partitions = append(t.Partitions, p)
 		}
 		response.Topics = append(response.Topics, t)

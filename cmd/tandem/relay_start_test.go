@@ -50,6 +50,12 @@ func TestRelayStartRefusesWhatIsWrong(t *testing.T) {
 			execute(t, database, `TRUNCATE tandem.checkpoint`)
 			return database
 		}, []string{"checkpoint is empty", "tandem rebase --schema tandem"}},
+		{"several things", func(t testing.TB) string {
+			database := testservers.Migrated(t)
+			execute(t, database, `DROP INDEX tandem.log_tx`)
+			execute(t, database, `ALTER SEQUENCE tandem.log_position CACHE 50`)
+			return database
+		}, []string{"2 things are wrong", "CREATE INDEX log_tx", "CACHE 50"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -57,6 +63,12 @@ func TestRelayStartRefusesWhatIsWrong(t *testing.T) {
 			r.oneLineOf(t, append(c.mentions, "tandem relay: ")...)
 		})
 	}
+}
+
+func TestRelayRefusesToWaitForStandbysThatNobodyNamed(t *testing.T) {
+	t.Parallel()
+	r := tandem(t, environment(testservers.Migrated(t), broker(t)), "relay", "--sync-standbys")
+	r.oneLineOf(t, "synchronous_standby_names is empty", "without SyncStandbys (--sync-standbys)")
 }
 
 func TestRelayStartDoesNotWaitForAWrongLogin(t *testing.T) {

@@ -20,13 +20,19 @@ func newVersion(sys system) *cobra.Command {
 	})
 }
 
+// releaseText is the version alone.
+func releaseText() string {
+	release := version
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "(devel)" {
+		release = cmp.Or(release, info.Main.Version)
+	}
+	return cmp.Or(release, "dev")
+}
+
 // versionText is the linker's version, else what the module system knows.
 func versionText() string {
-	var module, revision, modified string
+	var revision, modified string
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "(devel)" {
-			module = info.Main.Version
-		}
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision":
@@ -36,5 +42,5 @@ func versionText() string {
 			}
 		}
 	}
-	return fmt.Sprintf("tandem %s (%s, %s/%s%s%s)", cmp.Or(version, module, "dev"), runtime.Version(), runtime.GOOS, runtime.GOARCH, revision, modified)
+	return fmt.Sprintf("tandem %s (%s, %s/%s%s%s)", releaseText(), runtime.Version(), runtime.GOOS, runtime.GOARCH, revision, modified)
 }

@@ -163,3 +163,27 @@ func TestServerThatCannotStartSaysWhy(t *testing.T) {
 	_, err := localpg.Start(t.Context(), localpg.Options{Settings: map[string]string{"shared_buffers": "much"}})
 	require.ErrorContains(t, err, "shared_buffers")
 }
+
+// A standby has what the primary commits, refuses writes, and takes them once it
+// is promoted.
+func TestStandbyFollowsAndIsPromoted(t *testing.T) {
+	primary := start(t, localpg.Options{})
+	standby, err := primary.Standby(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, standby.Stop()) })
+	_, err = connect(t, primary).Exec(t.Context(), "CREATE TABLE streamed ()")
+	require.NoError(t, err)
+	conn := connect(t, standby)
+	require.Eventually(t, func() bool {
+		_, err := conn.Exec(context.Background(), "SELECT FROM streamed")
+		return err == nil
+	}, 30*time.Second, 10*time.Millisecond)
+	const write = "CREATE TABLE own ()"
+	_, err = conn.Exec(t.Context(), write)
+	var pg *pgconn.PgError
+	require.ErrorAs(t, err, &pg)
+	require.Equal(t, "25006", pg.Code, "read_only_sql_transaction")
+	require.NoError(t, standby.Promote(t.Context()))
+	_, err = conn.Exec(t.Context(), write)
+	require.NoError(t, err)
+}

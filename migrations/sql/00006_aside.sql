@@ -93,6 +93,28 @@ CREATE TABLE tandem.relay (
     facts      jsonb       NOT NULL DEFAULT '{}'
 );
 
+-- Writes the row of a relay anew, and takes it away when that has stopped. It
+-- gives up after 100 ms (55P03) where somebody holds the table, because the same
+-- session renews the lease. The working relay clears up after those that were
+-- killed.
+-- +goose StatementBegin
+CREATE FUNCTION tandem.beat(owner uuid, holder text, version text, state text, facts jsonb) RETURNS void
+LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
+#variable_conflict use_variable
+BEGIN
+    IF state = 'stopped' THEN
+        DELETE FROM tandem.relay AS r WHERE r.owner = beat.owner;
+        RETURN;
+    END IF;
+    INSERT INTO tandem.relay AS r (owner, holder, version, state, facts) VALUES (owner, holder, version, state, facts)
+        ON CONFLICT ON CONSTRAINT relay_pkey DO UPDATE SET state = excluded.state, facts = excluded.facts, seen_at = clock_timestamp();
+    IF state = 'relaying' THEN
+        DELETE FROM tandem.relay AS r WHERE r.seen_at < clock_timestamp() - interval '1 day';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
 -- What is set aside, as operators see it: held is behind a parked event of its
 -- key, deferred waits for its topic. The lookup walks deferred_parked.
 CREATE VIEW tandem.parked AS
@@ -178,6 +200,7 @@ $$;
 DROP FUNCTION tandem.set_aside(jsonb);
 DROP VIEW tandem.published;
 DROP VIEW tandem.parked;
+DROP FUNCTION tandem.beat(uuid, text, text, text, jsonb);
 DROP TABLE tandem.relay;
 DROP TABLE tandem.request;
 DROP TABLE tandem.dropped;

@@ -89,6 +89,7 @@ func (r *produceRequest) RawExchange(conn io.ReadWriter) (protocol.Message, erro
 type metadataRequest struct {
 	topics   []string
 	clientID string
+	rights   bool // also what this client may do with the topics
 	version  int16
 }
 
@@ -106,7 +107,9 @@ func (r *metadataRequest) RawExchange(conn io.ReadWriter) (protocol.Message, err
 	if r.version < oldestMetadataVersion {
 		return nil, tooOld(r.version, oldestMetadataVersion, "Metadata")
 	}
-	message, err := protocol.RoundTrip(conn, r.version, correlationID, r.clientID, &metadata.Request{TopicNames: r.topics})
+	message, err := protocol.RoundTrip(conn, r.version, correlationID, r.clientID, &metadata.Request{
+		TopicNames: r.topics, IncludeTopicAuthorizedOperations: r.rights,
+	})
 	if err != nil {
 		return nil, err
 	}

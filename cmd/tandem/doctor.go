@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/tandem-outbox/tandem/relay"
+	"github.com/tandem-outbox/tandem/relay/admin"
+)
+
+func newDoctor(sys system) *cobra.Command {
+	var o relayOptions
+	var asJSON bool
+	settings := append(o.settings(), once(&asJSON, "json", "for programs"))
+	return configure(&cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what is wrong with a live system",
+		Long: `Takes the settings of tandem relay, and so checks them. Then it looks at
+
+  the database  can it be reached, and is it the primary; a pooler; the schema, its
+                version, leaves, grants, functions, sequence; whether the checkpoint
+                belongs to this server; durability; the inbox's leaves
+  the relays    does one work, does one stand by; lag; parked and deferred events;
+                transactions and prepared ones that hold something back; the log's size
+  Kafka         can a broker be reached; does each topic in use exist, has it
+                leaders, may it be written to, does it take the largest event
+
+and prints for each finding what is wrong, why that matters, and what mends it. It
+changes nothing. Exit code 1 if something is wrong, 0 if there are warnings alone.`,
+		Example: `  tandem doctor
+  tandem doctor --json | jq -r '.findings[].problem'`,
+	}, sys, settings, func(ctx context.Context) error {
+		found := examine(ctx, &o)
+		wrong := 0
+		for _, f := range found {
+			if f.Severity == admin.Wrong {
+				wrong++
+			}
+		}
+		if err := printFindings(sys.stdout, found, wrong, asJSON); err != nil {
+			return err
+		}
+		if wrong > 0 {
+			return fmt.Errorf("%d things are wrong", wrong)
+		}
+		return nil
+	})
+}
+
+// examine is the whole of it: each part is looked at, whatever is wrong with
+// another.
+func examine(ctx context.Context, o *relayOptions) []admin.Finding {
+	found := []admin.Finding{}
+	before, err := relay.Examine(ctx, relay.Config{Database: o.database, BeforeConnect: readAnew(o.passwordFile), Schema: o.schema})
+	for _, f := range before {
+		found = append(found, admin.Finding{Severity: admin.Wrong, Problem: f.Problem, Why: f.Why, Remedy: f.Remedy})
+	}
+	if err != nil {
+		found = append(found, cannotLook(o.database, err))
+	}
+	status, more := examineRunning(ctx, o)
+	if err == nil { // else the same is wrong again
+		found = append(found, more...)
+	}
+	return append(found, examineKafka(ctx, o, status)...)
+}
+
+func cannotLook(database *pgx.ConnConfig, err error) admin.Finding {
+	f := admin.Finding{Severity: admin.Wrong, Why: "what else may be wrong there is not known", Remedy: remedy(err)}
+	var setup *relay.SetupError
+	if errors.As(err, &setup) {
+		f.Remedy = setup.Remedy
+		if setup.Err != nil {
+			err = fmt.Errorf("%s: %w", setup.Problem, setup.Err)
+		} else {
+			err = errors.New(setup.Problem)
+		}
+	}
+	f.Problem = fmt.Sprintf("the database %q at %s: %s", database.Database, address(database), oneLine(err))
+	return f
+}
+
+// examineRunning looks at what runs, through a connection without the settings
+// of a relay's.
+func examineRunning(ctx context.Context, o *relayOptions) (live, []admin.Finding) {
+	var r live
+	database := o.database.Copy()
+	database.RuntimeParams["application_name"] = "tandem doctor"
+	conn, err := pgx.ConnectConfig(ctx, database)
+	if err != nil {
+		return r, []admin.Finding{cannotLook(database, err)}
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if r.Status, err = admin.ReadStatus(ctx, conn, o.schema); err != nil {
+		return r, []admin.Finding{cannotLook(database, err)}
+	}
+	limits := admin.DefaultLimits()
+	limits.Leaves = o.keepLeaves
+	found, err := admin.Diagnose(ctx, conn, r.Status, limits)
+	if err == nil {
+		r.maxEventBytes, err = admin.MaxEventBytes(ctx, conn, o.schema)
+	}
+	if err != nil {
+		found = append(found, cannotLook(database, err))
+	}
+	return r, found
+}
+
+// live is what the database tells that Kafka is to be compared with.
+type live struct {
+	admin.Status
+	maxEventBytes int // 0 where it is not known
+}
+
+func printFindings(w io.Writer, found []admin.Finding, wrong int, asJSON bool) error {
+	if asJSON {
+		return writeJSON(w, struct {
+			Errors   int             `json:"errors"`
+			Warnings int             `json:"warnings"`
+			Findings []admin.Finding `json:"findings"`
+		}{wrong, len(found) - wrong, found})
+	}
+	for _, f := range found {
+		fmt.Fprintf(w, "%-8s %s\n         why: %s\n", f.Severity, f.Problem, f.Why)
+		if f.Remedy != "" {
+			fmt.Fprintf(w, "         do:  %s\n", f.Remedy)
+		}
+	}
+	if len(found) == 0 {
+		_, err := fmt.Fprintln(w, "nothing is wrong")
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d errors, %d warnings\n", wrong, len(found)-wrong)
+	return err
+}
