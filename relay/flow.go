@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -159,8 +161,10 @@ func (f *flow) over() bool {
 	return f.failed
 }
 
-// except are the partitions that have failed in this flow, of how many.
-func (f *flow) except() (failed []int32, of int) {
+// except are the partitions that have failed in this flow, of how many, and the
+// keys that were refused in it: what an operator asks for once more meanwhile is
+// for the next flow.
+func (f *flow) except() (failed []int32, of int, again []string) {
 	f.topic.mu.Lock()
 	defer f.topic.mu.Unlock()
 	for _, l := range f.lanes {
@@ -168,7 +172,7 @@ func (f *flow) except() (failed []int32, of int) {
 			failed = append(failed, int32(l.partition))
 		}
 	}
-	return failed, len(f.lanes)
+	return failed, len(f.lanes), slices.AppendSeq([]string{}, maps.Keys(f.again))
 }
 
 // pages sends what is there, page after page.

@@ -16,6 +16,7 @@ type schedule struct {
 
 	mu       sync.Mutex
 	inFlight map[int64]struct{}
+	loose    int // at-most-once events under way, which are in no table any more
 	looked   bool // and found nothing more that is due
 }
 
@@ -34,7 +35,12 @@ func (s *schedule) settle(it *item) {
 	notify(s.wake)
 }
 
-func (s *schedule) run(ctx context.Context) error {
+// run ends when the term does, or the relay is told to stop.
+func (s *schedule) run(taking, running context.Context) error {
+	ctx, cancel := context.WithCancel(taking)
+	defer cancel()
+	stop := context.AfterFunc(running, cancel)
+	defer stop()
 	trouble := newTrouble(s.log, s.now)
 	for ctx.Err() == nil {
 		wait, err := s.look(ctx)
@@ -110,14 +116,15 @@ func (s *schedule) send(ctx context.Context, items []*item) error {
 		if it.once == atLeastOnce || it.expires != 0 && it.expires <= now {
 			s.inFlight[it.Position] = struct{}{}
 		} else {
-			it.from = nowhere{}
+			it.from = nowhere{s}
+			s.loose++
 			once = append(once, it.Position)
 		}
 	}
 	s.mu.Unlock()
 	if len(once) > 0 {
 		s.asides.release(once...)
-		if err := s.flush(ctx); err != nil {
+		if err := s.flush(s.taking); err != nil { // a stop does not lose them
 			return err
 		}
 	}
@@ -126,14 +133,24 @@ func (s *schedule) send(ctx context.Context, items []*item) error {
 }
 
 // nowhere is the source of an event that is stored no longer.
-type nowhere struct{}
+type nowhere struct{ *schedule }
 
-func (nowhere) sent(*item)   {}
-func (nowhere) settle(*item) {}
+func (n nowhere) sent(*item) {}
+func (n nowhere) settle(*item) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loose--
+}
 
 // idle tells whether nothing that is due is left.
 func (s *schedule) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.looked && len(s.inFlight) == 0
+	return s.looked && len(s.inFlight) == 0 && s.loose == 0
+}
+
+func (s *schedule) underWay() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loose
 }

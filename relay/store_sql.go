@@ -11,14 +11,15 @@ const storedColumns = `position, id, created_at, partition, topic, key, type, he
 const storedSize = `(coalesce(octet_length(payload), 0) + coalesce(octet_length(headers), 0) + coalesce(octet_length(key), 0))`
 
 // sqlEligible: $1 topic, $2 after which position, $3 partitions to leave out, $4
-// of how many, $5 a limit in rows, $6 one in bytes. It walks deferred_topic; for an event with a
-// key it probes deferred_parked for a parked one before it that nobody redrives.
+// of how many, $5 a limit in rows, $6 one in bytes, $7 keys to leave out. It walks
+// deferred_topic; for an event with a key it probes deferred_parked for a parked
+// one before it that nobody redrives.
 const sqlEligible = `SELECT position, id, created_at, partition, topic, key, type, headers, payload, not_before, expires, once, ordered
 FROM (SELECT *, sum(` + storedSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + storedSize + ` AS before
 	FROM (SELECT ` + storedColumns + ` FROM tandem.deferred AS d
 		WHERE topic = $1 AND position > $2 AND state <> 'scheduled' AND (lane IS NULL OR lanes <> $4 OR lane <> ALL (coalesce($3::integer[], '{}')))
 			AND (state <> 'parked' OR redrive IS NOT NULL)
-			AND (NOT ordered OR key IS NULL OR NOT EXISTS (SELECT FROM tandem.deferred AS p
+			AND (NOT ordered OR key IS NULL OR key <> ALL ($7::text[]) AND NOT EXISTS (SELECT FROM tandem.deferred AS p
 				WHERE p.state = 'parked' AND p.topic = d.topic AND p.key = d.key AND p.ordered AND p.redrive IS NULL AND p.position < d.position))
 		ORDER BY position LIMIT $5) AS page) AS page
 WHERE before < $6`

@@ -149,7 +149,7 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	var keeper sync.WaitGroup
 	keeper.Go(func() { t.end(k.run(keeping)) })
 	t.working.Go(func() { t.end((&reclaimer{term: t, watcher: w}).run(taking)) })
-	t.working.Go(func() { t.end(t.schedule.run(taking)) })
+	t.working.Go(func() { t.end(t.schedule.run(taking, ctx)) })
 	t.requests = &requests{term: t, seen: map[int64][]string{}}
 	t.replayer = newReplayer(t)
 	t.working.Go(func() { t.end(t.requests.run(taking)) })
@@ -220,7 +220,8 @@ func (t *term) work(ctx context.Context, rd *reader) error {
 	defer stop()
 	staying := func() int { return 0 }
 	if !t.cfg.UntilEmpty {
-		staying = t.stranded // what cannot be sent keeps nobody waiting
+		// What cannot be sent keeps nobody waiting.
+		staying = func() int { return t.stranded() - t.schedule.underWay() }
 	}
 	err = t.tracker.empty(drain, staying)
 	if err == nil && t.cfg.UntilEmpty {
