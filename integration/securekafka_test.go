@@ -48,7 +48,6 @@ func newSecureKafka(t *testing.T) *secureKafka {
 			"ssl.truststore.type":                                         "PEM",
 			"ssl.truststore.location":                                     k.caFile,
 			"listener.name.mutual.ssl.client.auth":                        "required",
-			"connections.max.idle.ms":                                     "500",
 			"listener.name.login.scram-sha-256.connections.max.reauth.ms": "1000",
 			"listener.name.login.sasl.enabled.mechanisms":                 "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
 			"listener.name.login.scram-sha-256.sasl.jaas.config":          "org.apache.kafka.common.security.scram.ScramLoginModule required;",
@@ -129,6 +128,17 @@ func TestSecureKafka(t *testing.T) {
 	t.Parallel()
 	k := newSecureKafka(t)
 	binary := program(t, "tandem")
+	t.Run("undisturbed", func(t *testing.T) {
+		t.Run("ways in", func(t *testing.T) { k.waysIn(t, binary) })
+		t.Run("password", func(t *testing.T) { k.renewPassword(t, binary) })
+		t.Run("forbidden topic", func(t *testing.T) { k.forbidTopic(t, binary) })
+	})
+	t.Run("certificate", func(t *testing.T) { k.renewCertificate(t, binary) })
+}
+
+// waysIn tries each listener with what it wants, and with something else.
+func (k *secureKafka) waysIn(t *testing.T, binary string) {
+	t.Parallel()
 	k.password(t, "relay", scramPassword)
 	pair := k.ca.Issue(t, "client")
 	certificate, key := testcerts.File(t, "client.pem", pair.Certificate), testcerts.File(t, "client.key", pair.Key)
@@ -174,74 +184,74 @@ func TestSecureKafka(t *testing.T) {
 			require.NotContains(t, output, "passw0rd")
 		})
 	}
-	t.Run("a forbidden topic waits alone", func(t *testing.T) {
-		t.Parallel()
-		s, forbidden := k.shop(t, "relay"), k.shop(t)
-		forbidden = openShop(t, s.url, s.brokers, forbidden.topic) // in the same database
-		for _, each := range []*shop{forbidden, s, forbidden, s} {
-			require.NoError(t, each.place(t.Context(), []string{"k"}, 0, true))
-		}
-		s.startRelay(t, binary, append(login("scram-sha-512", "relay", right), "--kafka-brokers", k.Listener("LOGIN"), "--topic-timeout=200ms")...)
-		s.read(t)
-		require.Eventually(t, func() bool {
-			return s.int(t, `SELECT count(*) FROM tandem.deferred WHERE topic = $1`, forbidden.topic) == 2
-		}, time.Minute, 20*time.Millisecond, "its events are not set aside")
-		require.NoError(t, forbidden.place(t.Context(), []string{"k"}, 0, true))
-		require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
-		s.read(t)
-		require.Zero(t, forbidden.inTopic(t))
-
-		k.allow(t, "relay", forbidden.topic)
-		began := time.Now()
-		require.Zero(t, forbidden.read(t).repeats)
-		t.Logf("it flows %v after it was allowed", time.Since(began))
-		require.Eventually(t, func() bool { return s.int(t, `SELECT count(*) FROM tandem.deferred`) == 0 }, time.Minute, 20*time.Millisecond)
-	})
-	t.Run("renewed", func(t *testing.T) {
-		t.Parallel()
-		k.renewals(t, binary)
-	})
 }
 
-// renewals changes what a relay logs in with while it runs, and takes the old
-// away: from the next connection on it works with the new. No connection lasts:
-// the broker closes one that is idle for half a second, or whose login is a
-// second old.
-func (k *secureKafka) renewals(t *testing.T, binary string) {
-	t.Run("client certificate", func(t *testing.T) {
-		t.Parallel()
-		s := k.shop(t, "CN=first", "CN=second")
-		pair, renewed := k.ca.Issue(t, "first"), k.ca.Issue(t, "second")
-		certificate, key := testcerts.File(t, "client.pem", pair.Certificate), testcerts.File(t, "client.key", pair.Key)
-		s.startRelay(t, binary, "--kafka-brokers", k.Listener("MUTUAL"), "--topic-timeout=1m",
-			"--kafka-tls", "--kafka-tls-ca", k.caFile, "--kafka-tls-cert", certificate, "--kafka-tls-key", key)
-		require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
-		s.awaitTopic(t, 1)
+// forbidTopic wants a topic that may not be written to wait alone, and flow once
+// it may.
+func (k *secureKafka) forbidTopic(t *testing.T, binary string) {
+	t.Parallel()
+	k.password(t, "limited", scramPassword)
+	s, forbidden := k.shop(t, "limited"), k.shop(t)
+	forbidden = openShop(t, s.url, s.brokers, forbidden.topic) // in the same database
+	for _, each := range []*shop{forbidden, s, forbidden, s} {
+		require.NoError(t, each.place(t.Context(), []string{"k"}, 0, true))
+	}
+	s.startRelay(t, binary, "--kafka-brokers", k.Listener("LOGIN"), "--topic-timeout=1s", "--kafka-tls", "--kafka-tls-ca", k.caFile,
+		"--kafka-sasl-mechanism=scram-sha-512", "--kafka-sasl-username=limited", "--kafka-sasl-password", scramPassword)
+	s.read(t)
+	require.Eventually(t, func() bool {
+		return s.int(t, `SELECT count(*) FROM tandem.deferred WHERE topic = $1`, forbidden.topic) == 2
+	}, time.Minute, 20*time.Millisecond, "its events are not set aside")
+	require.NoError(t, forbidden.place(t.Context(), []string{"k"}, 0, true))
+	require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
+	s.read(t)
+	require.Zero(t, forbidden.inTopic(t))
 
-		require.NoError(t, os.WriteFile(certificate, renewed.Certificate, 0o600))
-		require.NoError(t, os.WriteFile(key, renewed.Key, 0o600))
-		k.forbid(t, "CN=first", s.topic)
-		require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
-		s.read(t)
-	})
-	t.Run("password", func(t *testing.T) {
-		t.Parallel()
-		k.password(t, "changing", scramPassword)
-		s := k.shop(t, "changing")
-		file := testcerts.File(t, "password", []byte(scramPassword))
-		r := s.startRelay(t, binary, "--kafka-brokers", k.Listener("LOGIN"), "--kafka-tls", "--kafka-tls-ca", k.caFile,
-			"--kafka-sasl-mechanism=scram-sha-256", "--kafka-sasl-username=changing", "--kafka-sasl-password-file", file)
-		require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
-		s.awaitTopic(t, 1)
+	k.allow(t, "limited", forbidden.topic)
+	began := time.Now()
+	require.Zero(t, forbidden.read(t).repeats)
+	t.Logf("it flows %v after it was allowed", time.Since(began))
+	require.Eventually(t, func() bool { return s.int(t, `SELECT count(*) FROM tandem.deferred`) == 0 }, time.Minute, 20*time.Millisecond)
+}
 
-		k.password(t, "changing", "n3w-passw0rd")
-		require.NoError(t, os.WriteFile(file, []byte("n3w-passw0rd"), 0o600))
-		stop := s.steadily(t)
-		s.awaitTopic(t, s.inTopic(t)+400) // takes two seconds
-		stop()
-		s.read(t)
-		log, err := os.ReadFile(r.log)
-		require.NoError(t, err)
-		require.NotContains(t, string(log), "passw0rd")
-	})
+// renewPassword changes what a relay logs in with while it runs. No login lasts
+// longer than a second: the broker then closes the connection.
+func (k *secureKafka) renewPassword(t *testing.T, binary string) {
+	t.Parallel()
+	k.password(t, "changing", scramPassword)
+	s := k.shop(t, "changing")
+	file := testcerts.File(t, "password", []byte(scramPassword))
+	r := s.startRelay(t, binary, "--kafka-brokers", k.Listener("LOGIN"), "--kafka-tls", "--kafka-tls-ca", k.caFile,
+		"--kafka-sasl-mechanism=scram-sha-256", "--kafka-sasl-username=changing", "--kafka-sasl-password-file", file)
+	require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
+	s.awaitTopic(t, 1)
+
+	k.password(t, "changing", "n3w-passw0rd")
+	require.NoError(t, os.WriteFile(file, []byte("n3w-passw0rd"), 0o600))
+	stop := s.steadily(t)
+	s.awaitTopic(t, s.inTopic(t)+400) // takes two seconds
+	stop()
+	s.read(t)
+	log, err := os.ReadFile(r.log)
+	require.NoError(t, err)
+	require.NotContains(t, string(log), "passw0rd")
+}
+
+// renewCertificate replaces a client certificate while its relay runs, and takes
+// the rights of the old one away. The connection after a restart of the broker
+// is one with the new.
+func (k *secureKafka) renewCertificate(t *testing.T, binary string) {
+	s := k.shop(t, "CN=first", "CN=second")
+	pair, renewed := k.ca.Issue(t, "first"), k.ca.Issue(t, "second")
+	certificate, key := testcerts.File(t, "client.pem", pair.Certificate), testcerts.File(t, "client.key", pair.Key)
+	s.startRelay(t, binary, "--kafka-brokers", k.Listener("MUTUAL"), "--kafka-tls", "--kafka-tls-ca", k.caFile, "--kafka-tls-cert", certificate, "--kafka-tls-key", key)
+	require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
+	s.awaitTopic(t, 1)
+
+	require.NoError(t, os.WriteFile(certificate, renewed.Certificate, 0o600))
+	require.NoError(t, os.WriteFile(key, renewed.Key, 0o600))
+	k.forbid(t, "CN=first", s.topic)
+	require.NoError(t, k.Restart(t.Context()))
+	require.NoError(t, s.place(t.Context(), []string{"k"}, 0, true))
+	s.read(t)
 }

@@ -3,7 +3,6 @@ package relay_test
 import (
 	"context"
 	"errors"
-	"strconv"
 	"testing"
 	"time"
 
@@ -256,5 +255,20 @@ func TestManyStoredEventsComeBackInOrder(t *testing.T) {
 	require.Empty(t, l.setAside(t))
 	requireFirstInOrder(t, m, 14000)
 	require.Len(t, m.all(), 14000)
-	require.Equal(t, strconv.Itoa(14000), strconv.Itoa(m.count))
+}
+
+// What was dropped, and what operators asked for, is listed for 30 days; longer
+// only while the log still holds the event.
+func TestOldListsAreForgotten(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.add(t, "orders", "k", "1")
+	l.exec(t, `INSERT INTO tandem.dropped (position, created_at, id, topic, kind, dropped_at) SELECT p, now(), gen_random_uuid(), 'orders', 'expired', at
+		FROM (VALUES (1, now() - interval '31 days'), (1000, now() - interval '31 days'), (1001, now() - interval '29 days')) AS v (p, at)`)
+	l.exec(t, `INSERT INTO tandem.request (kind, finished_at) VALUES ('replay', now() - interval '31 days'), ('replay', now() - interval '29 days')`)
+	_, stop := start(t, l.config(t, newMemory(1)))
+	l.await(t, `SELECT count(*) = 1 FROM tandem.request`)
+	require.NoError(t, stop())
+	require.Equal(t, 2, l.int(t, `SELECT count(*) FROM tandem.dropped WHERE position IN (1, 1001)`))
+	require.Equal(t, 2, l.int(t, `SELECT count(*) FROM tandem.dropped`))
 }

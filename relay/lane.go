@@ -93,11 +93,12 @@ func (l *lane) take(batch []*item) (_ []*item, closed bool) {
 	return batch, l.closed
 }
 
-// stranded is how many events wait for a partition that cannot be written to.
+// stranded is how many events wait for a partition that cannot be written to. A
+// few failures, half a second's, are none yet: a stop waits for what they hold up.
 func (l *lane) stranded() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.retries == 0 {
+	if l.retries < 5 {
 		return 0
 	}
 	return l.sending + len(l.queue)
@@ -182,7 +183,11 @@ func (l *lane) send(batch []*item, events []*Event) error {
 			return err
 		case batch[0].once != atLeastOnce:
 			return errors.Join(errLost, err)
-		case trial || p.failed("publishing fails; the same events are tried again, in order", err):
+		}
+		over := p.failed("publishing fails; the same events are tried again, in order", err)
+		// On trial the second failure decides: the first may be a connection
+		// that has died of idleness.
+		if over || trial && (verdict(err) == RefusedTopic || p.trouble.tries > 1) {
 			l.giveUp(err)
 			return errStuck
 		}

@@ -110,6 +110,7 @@ func (r *reclaimer) look(ctx context.Context) (held int, err error) {
 	if r.now().Sub(r.inbox) > 24*time.Hour {
 		r.inbox = r.now()
 		r.maintainInbox(work, r.conn)
+		r.tidy(work, r.conn)
 	}
 	held, err = r.reclaim(work, r.conn)
 	return held, because(work, err)
@@ -120,6 +121,13 @@ func (r *reclaimer) look(ctx context.Context) (held int, err error) {
 func (t *term) maintainInbox(ctx context.Context, conn *pgx.Conn) {
 	if _, err := conn.Exec(ctx, t.sql.maintainInbox); err != nil && !locked(err) && ctx.Err() == nil {
 		t.log.Warn("cannot maintain the inbox's leaves; will be tried again in a day", "error", err)
+	}
+}
+
+// tidy forgets what nobody asks for any more.
+func (t *term) tidy(ctx context.Context, conn *pgx.Conn) {
+	if _, err := conn.Exec(ctx, t.sql.tidy); err != nil && ctx.Err() == nil {
+		t.log.Warn("cannot tidy the tables of dropped events and requests; will be tried again in a day", "error", err)
 	}
 }
 

@@ -43,6 +43,12 @@ func (tp *topic) refuse(it *item, err error) {
 		tp.leave(1)
 		return
 	}
+	f, flowing := it.from.(*flow)
+	if tp.aside && !flowing { // it was on its way when the topic was found to be at fault
+		tp.keepAside([]*item{it}, nil)
+		tp.leave(1)
+		return
+	}
 	if key, ok := it.key(); ok {
 		tp.hold(key)
 		if tp.again == nil {
@@ -55,7 +61,7 @@ func (tp *topic) refuse(it *item, err error) {
 		tp.refusals.since = tp.now()
 	}
 	tp.suspects = append(tp.suspects, suspect{it, err})
-	if f, ok := it.from.(*flow); ok {
+	if flowing {
 		f.doubt(1)
 	}
 	if tp.run++; tp.run < refusalsInARow {

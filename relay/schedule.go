@@ -16,7 +16,7 @@ type schedule struct {
 
 	mu       sync.Mutex
 	inFlight map[int64]struct{}
-	loose    int // at-most-once events under way, which are in no table any more
+	loose    int  // at-most-once events under way, which are in no table any more
 	looked   bool // and found nothing more that is due
 }
 

@@ -49,6 +49,15 @@ const sqlSetAsideTopics = `WITH RECURSIVE topics AS (
 SELECT topic, (SELECT count(*) FROM (SELECT FROM tandem.deferred AS d WHERE d.state <> 'scheduled' AND d.topic = t.topic LIMIT $1 + 1) AS few) > $1
 FROM topics AS t WHERE topic IS NOT NULL`
 
+// sqlTidy forgets what was dropped, and what operators asked for, 30 days after
+// it was over; of what the log still holds nothing, since a replay goes by it.
+const sqlTidy = `WITH dropped AS (
+	DELETE FROM tandem.dropped WHERE position IN (
+		SELECT position FROM tandem.dropped AS d WHERE dropped_at < clock_timestamp() - interval '30 days'
+			AND NOT EXISTS (SELECT FROM tandem.log AS l WHERE l.position = d.position)
+		ORDER BY dropped_at LIMIT 100000))
+DELETE FROM tandem.request WHERE finished_at < clock_timestamp() - interval '30 days'`
+
 // sqlRequests are what operators ask for. It walks request_open.
 const sqlRequests = `SELECT request, kind, arguments, started_at IS NOT NULL FROM tandem.request WHERE finished_at IS NULL ORDER BY request`
 

@@ -21,7 +21,7 @@ func examineKafka(ctx context.Context, o *relayOptions, known live) []admin.Find
 		return admin.Finding{Severity: admin.Wrong, Problem: oneLine(err), Why: why, Remedy: remedy}
 	}
 	config := o.kafka.config()
-	config.Source, config.Logger = "/tandem/doctor", slog.New(slog.DiscardHandler)
+	config.Source, config.Logger, config.BatchBytes = "/tandem/doctor", slog.New(slog.DiscardHandler), o.batchBytes
 	publisher, err := relaykafka.New(config)
 	if err != nil {
 		return []admin.Finding{wrong(err, "nothing can be published", "mend the settings of Kafka")}

@@ -177,6 +177,22 @@ func untilAborted(ctx context.Context, abort <-chan struct{}, r *relay.Relay, lo
 func printCounts(sys system, s relay.Stats) {
 	fmt.Fprintf(sys.stdout, "published %d events in %d requests (%d repeated), gave %d leaves of the log back\n",
 		s.Published, s.Requests, s.Retries, s.Reclaimed)
+	for _, line := range []struct {
+		format string
+		n      int64
+	}{
+		{"set aside %d parked\n", s.Parked},
+		{"set aside %d held behind parked ones\n", s.Held},
+		{"set aside %d deferred for their topics\n", s.Deferred},
+		{"set aside %d scheduled\n", s.Scheduled},
+		{"dropped %d expired\n", s.Expired},
+		{"dropped %d at-most-once whose attempt failed\n", s.Lost},
+		{"skipped %d at-most-once that may have been sent before\n", s.Skipped},
+	} {
+		if line.n > 0 {
+			fmt.Fprintf(sys.stdout, line.format, line.n)
+		}
+	}
 }
 
 func (o *relayOptions) logger(sys system) *slog.Logger {

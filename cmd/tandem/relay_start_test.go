@@ -113,13 +113,18 @@ func TestRelayRefusesAStandby(t *testing.T) {
 	r.oneLineOf(t, "is a standby", "primary's address")
 }
 
-func TestRelayEndsWhenATopicIsMissing(t *testing.T) {
+// --until-empty ends although a topic is missing: its events are set aside, with
+// what to do about it, and counted.
+func TestRelaySetsAsideWhatAMissingTopicWasToGet(t *testing.T) {
 	t.Parallel()
 	database, kafka := testservers.Migrated(t), broker(t)
 	add(t, database, "absent", "1")
-	id := query[string](t, database, `SELECT id::text FROM tandem.log`)
-	r := tandem(t, environment(database, kafka, "TANDEM_TOPIC_TIMEOUT=100ms"), "relay")
-	r.oneLineOf(t, id, `topic "absent"`, "stays in the log", "kafka-topics", "--topic absent", kafka)
+	r := tandem(t, environment(database, kafka, "TANDEM_TOPIC_TIMEOUT=100ms"), "relay", "--until-empty")
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Contains(t, r.stdout, "set aside 1 deferred for their topics")
+	reason := query[string](t, database, `SELECT reason FROM tandem.parked WHERE state = 'deferred'`)
+	require.Contains(t, reason, "kafka-topics.sh --bootstrap-server "+kafka)
+	require.Contains(t, reason, "--topic absent")
 }
 
 func query[T any](t *testing.T, database, statement string) (value T) {
