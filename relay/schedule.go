@@ -46,7 +46,7 @@ func (s *schedule) run(taking, running context.Context) error {
 		wait, err := s.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the end of the term is no failure of the schedule's
+			return nil
 		case err != nil:
 			trouble.failed("cannot read scheduled events", err)
 			wait = retryEvery

@@ -43,9 +43,10 @@ CREATE TABLE tandem.lease (
 INSERT INTO tandem.lease DEFAULT VALUES;
 
 -- Saves the checkpoint if the caller still is the lease's owner in its epoch;
--- no row comes back if not. The share lock makes a takeover wait for this
--- statement, and this statement see a takeover. One call, so that no lock waits
--- for a client.
+-- no row comes back if not. How durable that is, is the session's to say
+-- (synchronous_commit = on): a setting of the function's ends before the commit.
+-- The share lock makes a takeover wait for this statement, and this statement
+-- see a takeover. One call, so that no lock waits for a client.
 --
 -- It returns an anchor: the log's last position, read before this transaction
 -- had its id, and that id. Every transaction with a greater id draws its
@@ -61,7 +62,7 @@ CREATE FUNCTION tandem.save_checkpoint(
     owner uuid, epoch bigint, prev pg_snapshot, low bigint, cur pg_snapshot, done bigint, high bigint,
     system bigint, timeline integer, database oid, claims text[], aside jsonb, released bigint[])
 RETURNS TABLE (anchor_tx xid8, anchor_position bigint)
-LANGUAGE plpgsql SET synchronous_commit = on AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 BEGIN
     anchor_position := (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tandem.log_position);
@@ -88,7 +89,7 @@ $$;
 -- gives up after 10 ms (55P03, lock_not_available) and is tried again later.
 -- +goose StatementBegin
 CREATE FUNCTION tandem.compact_checkpoint(owner uuid, epoch bigint) RETURNS boolean
-LANGUAGE plpgsql SET lock_timeout = '10ms' SET synchronous_commit = on AS $$
+LANGUAGE plpgsql SET lock_timeout = '10ms' AS $$
 DECLARE
     newest tandem.checkpoint;
 BEGIN
