@@ -46,7 +46,7 @@ changes nothing. Exit code 1 if something is wrong, 0 if there are warnings alon
 			return err
 		}
 		if wrong > 0 {
-			return fmt.Errorf("%d things are wrong", wrong)
+			return fmt.Errorf("things that are wrong: %d", wrong)
 		}
 		return nil
 	})
@@ -135,6 +135,6 @@ func printFindings(w io.Writer, found []admin.Finding, wrong int, asJSON bool) e
 		_, err := fmt.Fprintln(w, "nothing is wrong")
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d errors, %d warnings\n", wrong, len(found)-wrong)
+	_, err := fmt.Fprintf(w, "errors: %d, warnings: %d\n", wrong, len(found)-wrong)
 	return err
 }
