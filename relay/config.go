@@ -78,8 +78,8 @@ type Config struct {
 	// TopicTimeout is how long events wait in memory for a topic or partition
 	// that cannot be written to, before they are set aside in the database so
 	// that the checkpoint and the other topics go on. It is less when memory is
-	// short; for a partition it counts only while others are served. Defaults to
-	// 5s.
+	// short; for a partition it counts from when others are seen to be served.
+	// Defaults to 5s.
 	TopicTimeout time.Duration
 
 	// DrainTimeout is how long Run goes on, after its context has ended, to
