@@ -1,6 +1,7 @@
 // Package outbox adds events to the log in the transaction of the change they
 // tell of: both are committed, or neither. No broker has to be up for it; the
-// relay publishes committed events later, at least once each.
+// relay publishes committed events later, at least once each, unless an event asks
+// for another delivery: see AtMostOnce, NotBefore and Expires of [Event].
 //
 //	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 //		// business rows …

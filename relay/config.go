@@ -17,10 +17,12 @@ import (
 // Config says which log to relay and how. Database and Publisher are required;
 // the defaults of the rest are the fast ones.
 type Config struct {
-	// Database is how to connect, from pgx.ParseConfig. The relay opens three
-	// connections of its own: one that reads, one that saves and renews the
-	// lease, and for moments one that gives space back; at its start a fourth,
-	// to see that no pooler shares them with others by transaction.
+	// Database is how to connect, from pgx.ParseConfig. The relay opens
+	// connections of its own: one while it stands by, with which it later saves
+	// and renews the lease; while it works three more, to read the log, to read
+	// what is set aside, and to give space back and measure the backlog; and from
+	// the first replay on a fifth. At its start there are two, to see that no
+	// pooler shares them with others by transaction.
 	Database *pgx.ConnConfig
 
 	// BeforeConnect is called before each connection is opened, with a copy of
@@ -76,7 +78,8 @@ type Config struct {
 	// TopicTimeout is how long events wait in memory for a topic or partition
 	// that cannot be written to, before they are set aside in the database so
 	// that the checkpoint and the other topics go on. It is less when memory is
-	// short. Defaults to 5s.
+	// short; for a partition it counts from when others are seen to be served.
+	// Defaults to 5s.
 	TopicTimeout time.Duration
 
 	// DrainTimeout is how long Run goes on, after its context has ended, to
@@ -103,8 +106,9 @@ type Config struct {
 	SyncStandbys bool
 
 	// UntilEmpty makes Run end, without error, when everything that was
-	// visible when it acquired the lease is published. Where another relay
-	// holds the lease it waits StartTimeout for it.
+	// visible when it acquired the lease is published, set aside or dropped by its
+	// own rule; Stats counts. Where another relay holds the lease it waits
+	// StartTimeout for it.
 	UntilEmpty bool
 
 	// WarnBacklogBytes and WarnBacklogAge are limits of the log's size on disk and

@@ -2,8 +2,10 @@
 // a broker. It promises that every committed event is published at least once,
 // that nothing of a rolled-back transaction is, and that the events of a key
 // first appear in the order in which their writers were serialised: through
-// overlapping transactions, retries, crashes, restarts and takeovers by another
-// relay. What is published twice has the same id both times.
+// overlapping transactions, retries, refusals, crashes, restarts and takeovers by
+// another relay. What is published twice has the same id both times. Events may be
+// written for less: at most once, in no order at a time of their own, or not after
+// one; see package [github.com/tandem-outbox/tandem/outbox].
 //
 //	database, err := pgx.ParseConfig(os.Getenv("DATABASE_URL"))
 //	if err != nil {
@@ -27,8 +29,9 @@
 //   - Create the topics.
 //   - Decide what becomes of parked events: those that the broker will never take
 //     as they are. They wait in the table deferred with their reason, and what
-//     comes after them in their key waits behind them. What waits for a missing
-//     or forbidden topic goes on by itself when that is back.
+//     comes after them in their key waits behind them; package
+//     [github.com/tandem-outbox/tandem/relay/admin] redrives and discards. What
+//     waits for a topic or partition that cannot be written to goes on by itself.
 //   - Call [Rebase] (tandem rebase) after a restore, a copy or a failover: a
 //     [SetupError] says when.
 //
@@ -40,18 +43,25 @@
 //	lease.go     who relays: states, trust, fence, what is left to chance
 //	term.go      one term of the lease: who works in it, and its three ends
 //	topic.go     partitions and their lanes; what happens when their number changes
+//	watch.go     how many partitions a topic has, and what waits for them
 //	lane.go      one partition's queue: retries in place, bisection
+//	admit.go     the last look before a request: what is held, what has expired
 //	aside.go     what cannot be sent now, and how it is set aside
 //	refusal.go   when a refused event is parked, and when its topic is at fault
 //	patience.go  when events stop waiting in memory
 //	flow.go      how they come back
+//	found.go     what a term finds set aside by an earlier one
 //	schedule.go  events that have a time
 //	claim.go     events to be sent at most once
 //	request.go   what operators ask for
+//	replay.go    publishing events again
 //	keeper.go    saves and renewals
 //	connect.go   sessions, and what is looked at before the first event
+//	examine.go   the same for who only wants to know
 //	standbys.go  waiting for synchronous standbys
 //	reclaim.go   giving the log's space back
 //	rebase.go    a new start on another server
+//	backlog.go   how much is not done, and limits to warn of
+//	heartbeat.go each relay's row, for people
 //	sql.go       each statement with its locks, its index and the plan it needs
 package relay

@@ -30,10 +30,18 @@ import (
 // Fence. The statement that saves a checkpoint share-locks the row and compares
 // owner and epoch, so nobody saves in another's term, whatever the clocks say.
 //
+// Clocks. That of the database may stand wrong, but is expected to run: set forward,
+// it ends a lease early, and two relays publish until the first one saves or renews
+// next, which the fence refuses.
+//
 // What is left to chance: a request that has passed that look when the process
 // is frozen, whether or not it is on the wire, arrives whenever it arrives: one
 // for each lane. It can only repeat events that the successor publishes too, and
-// in order, because everything before it in its lane was acknowledged.
+// in order, because everything before it in its lane was acknowledged or set aside;
+// but for events that the successor drops meanwhile, expired or discarded, which
+// then appear all the same.
+//
+// DESIGN.md has what a crash and what SIGSTOP leave at each step.
 type lease struct {
 	owner uuid.UUID
 	epoch int64

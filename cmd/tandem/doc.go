@@ -1,14 +1,20 @@
 // Tandem is the relay as a daemon, and what an operator needs beside it:
 //
-//	tandem migrate up      bring Tandem's schema into a database
-//	tandem relay           publish the events of its log to Kafka
-//	tandem rebase          give the log a new start after a restore
+//	tandem migrate   up, down, status, print: Tandem's schema in a database
+//	tandem relay     publish the events of its log to Kafka
+//	tandem parked    list, show, redrive, discard: events that Kafka refused
+//	tandem replay    have published events published again
+//	tandem status    who relays, how far behind, what holds the log back
+//	tandem doctor    what is wrong with a live system, and what mends it
+//	tandem rebase    give the log a new start after a restore
 //	tandem version
 //
 // Every setting is a flag, a variable (TANDEM_ and the flag's name in upper
 // case) or a key of a YAML file, in that order of precedence; settings.go has
 // what a setting is, configure.go how the three come together, options.go each
-// of them. A command is a file.
+// of them. A command is a file, or a few that begin with its name. The work is
+// that of packages migrations, relay, relay/relaykafka and relay/admin; what listens
+// on --http-addr is health.go and metrics.go.
 //
 // Exit codes: 0 done, 1 failed, 2 wrong usage. A failure is one line on stderr
 // that says what, where and what to do next; of wrong settings all are listed.

@@ -65,13 +65,13 @@ func (o *relayOptions) settings() []*setting {
 		lease,
 		duration(&o.startTimeout, "start-timeout", "how long to wait at the start for what cannot be reached", 30*time.Second, time.Millisecond),
 		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
-		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
+		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic or partition that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
 		saveEvery,
 		batch,
 		inFlight,
 		keepLeaves(&o.keepLeaves),
 		toggle(&o.syncStandbys, "sync-standbys", "publish only what is on the standbys of synchronous_standby_names too; while they are away, nothing"),
-		toggle(&o.untilEmpty, "until-empty", "end when everything is published that was visible at the start"),
+		toggle(&o.untilEmpty, "until-empty", "end when everything that was visible at the start is published, set aside or dropped"),
 		httpAddr(&o.httpAddr),
 	}, o.observe.settings(), []*setting{
 		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
@@ -89,7 +89,9 @@ relays may run on one log: one works, the others stand by and take over.
 
 At the start, what is wrong ends it with exit code 1, and what cannot be reached
 is waited for. Afterwards it outlasts restarts of PostgreSQL and Kafka by itself.
-Topics are never created: create them first.
+Topics are never created: create them first. Events that Kafka refuses, or whose
+topic cannot be written to, are set aside in the database, and the others go on; see
+tandem parked.
 
 The first SIGTERM or SIGINT publishes what was read, saves and exits with 0; a
 second one exits with 1 at once, and what was not saved is published again.`,
