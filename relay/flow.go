@@ -96,9 +96,9 @@ func (tp *topic) flowWanted() bool {
 	return tp.flowDue && len(tp.lanes) > 0
 }
 
-func (tp *topic) runFlow(ctx context.Context) error {
+func (tp *topic) runFlow(ctx context.Context) (err error) {
 	f := tp.beginFlow()
-	defer tp.endFlow()
+	defer func() { tp.endFlow(err) }()
 	for {
 		if err := f.pages(ctx); err != nil || f.over() {
 			return err
@@ -123,11 +123,11 @@ func (tp *topic) beginFlow() *flow {
 }
 
 // endFlow: what could not be sent is tried again after a while.
-func (tp *topic) endFlow() {
+func (tp *topic) endFlow(err error) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
 	tp.flow, tp.joining = nil, false
-	if tp.aside || tp.stuck() != nil {
+	if err != nil || tp.aside || tp.stuck() != nil {
 		tp.flowDue = true
 	}
 	tp.goOn()
