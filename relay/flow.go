@@ -10,6 +10,8 @@ import (
 // is over, when an operator asks for it, and at the start of a term, when nobody
 // knows what has happened meanwhile.
 //
+//	0  Where new events are set aside without passing a lane, what the lanes still
+//	   have is waited for.
 //	1  Pages of what nothing holds any more, in order of position, are handed to
 //	   the lanes. New events of the same keys are still set aside, behind.
 //	2  Joining: new events wait in memory for a moment. Once the lanes are empty
@@ -99,6 +101,9 @@ func (tp *topic) flowWanted() bool {
 func (tp *topic) runFlow(ctx context.Context) (err error) {
 	f := tp.beginFlow()
 	defer func() { tp.endFlow(err) }()
+	if err := f.drain(ctx); err != nil || f.over() {
+		return err
+	}
 	for {
 		if err := f.pages(ctx); err != nil || f.over() {
 			return err
@@ -169,6 +174,21 @@ func (f *flow) except() (failed []int32, of int) {
 		}
 	}
 	return failed, len(f.lanes)
+}
+
+// drain waits, where all new events are set aside at once, until those that the
+// lanes still had are sent or set aside too: they come before.
+func (f *flow) drain(ctx context.Context) error {
+	f.topic.mu.Lock()
+	aside := f.aside
+	f.topic.mu.Unlock()
+	if !aside {
+		return nil
+	}
+	if err := f.empty(ctx); err != nil {
+		return err
+	}
+	return f.flush(ctx)
 }
 
 // pages sends what is there, page after page.

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -133,4 +134,67 @@ func TestATopicGrowsWhileARefusalIsNotDecided(t *testing.T) {
 	m.await(t, 10)
 	require.NoError(t, stop())
 	require.Len(t, m.records, 2)
+}
+
+// A topic is set aside while a request of one of its lanes is under way: what
+// that lane still has comes before what was set aside meanwhile.
+func TestAFlowDoesNotOvertakeWhatIsStillInALane(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(2)
+	answer := make(chan struct{})
+	asked := make(chan struct{}, 1)
+	slow := &slowLane{memory: m, partition: 1, asked: asked, answer: answer}
+	refused := true
+	m.fail = func(_ string, partition int, _ []*relay.Event) error {
+		if partition == 0 && refused {
+			return errMissing
+		}
+		return nil
+	}
+	cfg := l.config(t, slow)
+	cfg.TopicTimeout = 50 * time.Millisecond
+	_, stop := start(t, cfg)
+	add := func(partition int, key, payload string) {
+		l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', $1, $2::text::bytea, $3)`, key, payload, partition)
+	}
+	add(1, "k", "1")
+	<-asked
+	add(1, "k", "2") // queued behind it
+	add(0, "other", "1")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'other'`)
+	add(1, "k", "3")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'k'`)
+	m.mu.Lock()
+	refused = false
+	m.mu.Unlock()
+	close(answer)
+	m.await(t, 4)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"1", "2", "3"}, ofKey(m, "k"))
+}
+
+// slowLane answers the first request to one partition when it is told to.
+type slowLane struct {
+	*memory
+	partition int
+	asked     chan<- struct{}
+	answer    <-chan struct{}
+	once      sync.Once
+}
+
+func (s *slowLane) Publish(ctx context.Context, topic string, partition int, events []*relay.Event) error {
+	if partition == s.partition {
+		s.once.Do(func() {
+			s.asked <- struct{}{}
+			select {
+			case <-s.answer:
+			case <-ctx.Done():
+			}
+		})
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.memory.Publish(ctx, topic, partition, events)
 }

@@ -37,7 +37,7 @@ type topic struct {
 
 	pushed  []*item       // the dispatcher's own
 	arrived chan struct{} // something begins to wait, or the lanes have become empty
-	emptied chan struct{} // the lanes have become empty while joining
+	emptied chan struct{} // the lanes have become empty during a flow
 	flowing chan struct{} // a flow is wanted
 }
 
@@ -183,7 +183,7 @@ func (tp *topic) leave(n int) {
 	if tp.holding {
 		notify(tp.arrived)
 	}
-	if tp.joining {
+	if tp.flow != nil {
 		notify(tp.emptied)
 	}
 }
