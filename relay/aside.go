@@ -27,6 +27,7 @@ const (
 	stateWaiting   = "waiting"
 	stateScheduled = "scheduled"
 	stateExpired   = "expired"
+	stateKept      = "kept" // a stored event, as it was, but for its partition
 )
 
 // asideEntry is one element of what tandem.set_aside is given.

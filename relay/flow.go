@@ -12,6 +12,8 @@ import (
 // is over, when an operator asks for it, and at the start of a term, when nobody
 // knows what has happened meanwhile.
 //
+//	0  Where new events are set aside without passing a lane, what the lanes still
+//	   have is waited for.
 //	1  Pages of what nothing holds any more, in order of position, are handed to
 //	   the lanes. New events of the same keys are still set aside, behind.
 //	2  Joining: new events wait in memory for a moment. Once the lanes are empty
@@ -98,9 +100,12 @@ func (tp *topic) flowWanted() bool {
 	return tp.flowDue && len(tp.lanes) > 0
 }
 
-func (tp *topic) runFlow(ctx context.Context) error {
+func (tp *topic) runFlow(ctx context.Context) (err error) {
 	f := tp.beginFlow()
-	defer tp.endFlow()
+	defer func() { tp.endFlow(err) }()
+	if err := f.drain(ctx); err != nil || f.over() {
+		return err
+	}
 	for {
 		if err := f.pages(ctx); err != nil || f.over() {
 			return err
@@ -125,11 +130,11 @@ func (tp *topic) beginFlow() *flow {
 }
 
 // endFlow: what could not be sent is tried again after a while.
-func (tp *topic) endFlow() {
+func (tp *topic) endFlow(err error) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
 	tp.flow, tp.joining = nil, false
-	if tp.aside || tp.stuck() != nil {
+	if err != nil || tp.aside || tp.stuck() != nil {
 		tp.flowDue = true
 	}
 	tp.goOn()
@@ -173,6 +178,21 @@ func (f *flow) except() (failed []int32, of int, again []string) {
 		}
 	}
 	return failed, len(f.lanes), slices.AppendSeq([]string{}, maps.Keys(f.again))
+}
+
+// drain waits, where all new events are set aside at once, until those that the
+// lanes still had are sent or set aside too: they come before.
+func (f *flow) drain(ctx context.Context) error {
+	f.topic.mu.Lock()
+	aside := f.aside
+	f.topic.mu.Unlock()
+	if !aside {
+		return nil
+	}
+	if err := f.empty(ctx); err != nil {
+		return err
+	}
+	return f.flush(ctx)
 }
 
 // pages sends what is there, page after page.

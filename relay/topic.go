@@ -37,7 +37,7 @@ type topic struct {
 
 	pushed  []*item       // the dispatcher's own
 	arrived chan struct{} // something begins to wait, or the lanes have become empty
-	emptied chan struct{} // the lanes have become empty while joining
+	emptied chan struct{} // the lanes have become empty during a flow
 	flowing chan struct{} // a flow is wanted
 }
 
@@ -104,13 +104,14 @@ func (tp *topic) wait(items []*item) {
 
 // keepAside sets events aside that may not go on: those of the topic, or of one
 // of its lanes. At-most-once events are not worth keeping. Stored ones stay as
-// they are, but for the scheduled, who now wait as the others do.
+// they are, but for the scheduled, who now wait as the others do; those whose
+// lane has failed are marked, so that the flow does not fetch them again.
 func (tp *topic) keepAside(items []*item, lane *lane) {
 	what := asideEntry{State: stateWaiting, Reason: tp.trouble}
 	if lane != nil {
 		what.Lane, what.Lanes, what.Reason = &lane.partition, len(tp.lanes), lane.trouble
 	}
-	var kept, lost, stored []*item
+	var kept, lost, stored, failed []*item
 	for _, it := range items {
 		switch {
 		case it.once != atLeastOnce:
@@ -120,6 +121,8 @@ func (tp *topic) keepAside(items []*item, lane *lane) {
 			if key, ok := it.key(); ok {
 				tp.hold(key)
 			}
+		case lane != nil && lane.failed && it.Replay == 0:
+			failed = append(failed, it)
 		default:
 			stored = append(stored, it)
 		}
@@ -128,6 +131,8 @@ func (tp *topic) keepAside(items []*item, lane *lane) {
 	tp.setAside(kept, what)
 	tp.lose(lost, errTopicAside)
 	tp.done(stored)
+	what.State = stateKept
+	tp.setAside(failed, what)
 }
 
 func (tp *topic) hold(key string) {
@@ -178,7 +183,7 @@ func (tp *topic) leave(n int) {
 	if tp.holding {
 		notify(tp.arrived)
 	}
-	if tp.joining {
+	if tp.flow != nil {
 		notify(tp.emptied)
 	}
 }

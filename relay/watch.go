@@ -34,8 +34,8 @@ func (tp *topic) watch(ctx context.Context) error {
 		case !tp.resize(n):
 			wait = tp.known(p, &pause, n)
 		}
-		if undecided := tp.decideInTime(); undecided > 0 && wait > 0 {
-			wait = min(wait, undecided)
+		if undecided := tp.decideInTime(); undecided > 0 && (wait == 0 || undecided < wait) {
+			wait = undecided
 		}
 		if tp.await(ctx, wait) != nil {
 			break

@@ -145,8 +145,8 @@ CREATE VIEW tandem.published AS
         AND NOT EXISTS (SELECT FROM tandem.dropped AS d WHERE d.position = l.position);
 
 -- Sets events aside; called by save_checkpoint alone, which holds the fence.
--- Each has position, state (or expired), lane, reason, hint, attempts, and
--- stored where it is in deferred already. An event of the log that is there
+-- Each has position, state (or expired, or kept: for its partition, else as it
+-- was), lane, reason, hint, attempts, and stored where it is in deferred already. An event of the log that is there
 -- already was set aside before a crash, and stays as it is.
 -- +goose StatementBegin
 CREATE FUNCTION tandem.set_aside(aside jsonb) RETURNS void
@@ -166,7 +166,10 @@ BEGIN
             parked_at = CASE WHEN a.state = 'parked' THEN coalesce(d.parked_at, clock_timestamp()) END,
             tried_at = CASE WHEN a.attempts > 0 THEN clock_timestamp() ELSE d.tried_at END, redrive = NULL, redriven = coalesce(d.redrive, d.redriven)
         FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, lanes integer, reason text, hint text, attempts integer)
-        WHERE a.stored AND a.state <> 'expired' AND d.position = a.position;
+        WHERE a.stored AND a.state NOT IN ('expired', 'kept') AND d.position = a.position;
+    UPDATE tandem.deferred AS d SET lane = a.lane, lanes = a.lanes
+        FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, lane integer, lanes integer)
+        WHERE a.stored AND a.state = 'kept' AND d.position = a.position AND (d.lane, d.lanes) IS DISTINCT FROM (a.lane, a.lanes);
     INSERT INTO tandem.dropped (position, created_at, id, topic, key, type, kind, why)
         SELECT e.position, e.created_at, e.id, e.topic, e.key, e.type, 'expired', a.reason
         FROM jsonb_to_recordset(aside) AS a (position bigint, state text, stored boolean, reason text)

@@ -1,0 +1,200 @@
+package relay_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-outbox/tandem/relay"
+)
+
+var errRefused = &relay.PublishError{Verdict: relay.RefusedRecords, Err: errors.New("too large")}
+
+// What was not set aside for its partition comes to be fetched while that cannot
+// be written to: it stays, the rest of the topic goes on, and it follows when the
+// partition is back.
+func TestARedriveForAPartitionThatCannotBeWrittenToHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(4)
+	var broken error = errRefused
+	m.fail = func(_ string, partition int, _ []*relay.Event) error {
+		if partition == 2 {
+			return broken
+		}
+		return nil
+	}
+	be := func(err error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		broken = err
+	}
+	add := func(key, payload string) {
+		l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', $1, $2::text::bytea, 2)`, key, payload)
+	}
+	cfg := l.config(t, m)
+	cfg.TopicTimeout = 100 * time.Millisecond
+	_, stop := start(t, cfg)
+	add("parked", "1")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.parked WHERE state = 'parked'`)
+	be(errors.New("no leader"))
+	add("other", "1")
+	fillOthers := func() { // partitions 0, 1 and 3
+		l.exec(t, `INSERT INTO tandem.log (topic, payload, partition) SELECT 'orders', 'x', n FROM unnest('{0,1,3}'::int[]) AS n, generate_series(1, 10)`)
+	}
+	sum := 0
+	for n := 0; l.int(t, `SELECT count(*) FROM tandem.deferred WHERE lane = 2`) == 0; n++ {
+		require.Less(t, n, 1000)
+		fillOthers()
+		sum += 30
+	}
+	request := l.redrive(t)
+	l.await(t, `SELECT started_at IS NOT NULL FROM tandem.request WHERE request = $1`, request)
+	add("parked", "2")
+	l.await(t, `SELECT count(*) = 3 FROM tandem.deferred`)
+	fillOthers()
+	sum += 30
+	m.await(t, sum)
+	be(nil)
+	m.await(t, sum+3)
+	l.await(t, `SELECT done = 1 AND failed = 0 AND finished_at IS NOT NULL FROM tandem.request WHERE request = $1`, request)
+	require.NoError(t, stop())
+	require.Empty(t, l.setAside(t))
+	require.Equal(t, []string{"1", "2"}, ofKey(m, "parked"))
+}
+
+// A flow whose read fails is repeated, whatever it was for.
+func TestAFlowThatFailsIsRepeated(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	refusing(m, "1")
+	cfg := l.config(t, m)
+	var out lines
+	cfg.Logger = slog.New(slog.NewTextHandler(&out, nil))
+	_, stop := start(t, cfg)
+	l.add(t, "orders", "k", "1")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.parked WHERE state = 'parked'`)
+	refusing(m)
+	l.exec(t, `ALTER TABLE tandem.deferred RENAME COLUMN lanes TO elsewhere`)
+	l.redrive(t)
+	require.Eventually(t, func() bool { return out.contain("events that were set aside cannot be read") }, 30*time.Second, 5*time.Millisecond)
+	l.exec(t, `ALTER TABLE tandem.deferred RENAME COLUMN elsewhere TO lanes`)
+	m.await(t, 1)
+	require.NoError(t, stop())
+	require.Empty(t, l.setAside(t))
+}
+
+// lines is what a relay has logged.
+type lines struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(b)
+}
+
+func (l *lines) contain(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Contains(l.all.Bytes(), []byte(text))
+}
+
+// A topic grows at the moment when a record of it was refused: that the refusal
+// is not decided yet keeps nothing waiting for longer than it takes.
+func TestATopicGrowsWhileARefusalIsNotDecided(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	partitions := 1
+	m.layout = func(string) (int, error) { return partitions, nil }
+	m.fail = func(_ string, _ int, events []*relay.Event) error {
+		if string(events[0].Payload) == "bad" {
+			partitions = 2
+			return errRefused
+		}
+		return nil
+	}
+	_, stop := start(t, l.config(t, m))
+	l.add(t, "orders", "k", "bad")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.parked WHERE state = 'parked'`)
+	for n := range 10 {
+		l.add(t, "orders", fmt.Sprint(n), "good")
+	}
+	m.await(t, 10)
+	require.NoError(t, stop())
+	require.Len(t, m.records, 2)
+}
+
+// A topic is set aside while a request of one of its lanes is under way: what
+// that lane still has comes before what was set aside meanwhile.
+func TestAFlowDoesNotOvertakeWhatIsStillInALane(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(2)
+	answer := make(chan struct{})
+	asked := make(chan struct{}, 1)
+	slow := &slowLane{memory: m, partition: 1, asked: asked, answer: answer}
+	refused := true
+	m.fail = func(_ string, partition int, _ []*relay.Event) error {
+		if partition == 0 && refused {
+			return errMissing
+		}
+		return nil
+	}
+	cfg := l.config(t, slow)
+	cfg.TopicTimeout = 50 * time.Millisecond
+	_, stop := start(t, cfg)
+	add := func(partition int, key, payload string) {
+		l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', $1, $2::text::bytea, $3)`, key, payload, partition)
+	}
+	add(1, "k", "1")
+	<-asked
+	add(1, "k", "2") // queued behind it
+	add(0, "other", "1")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'other'`)
+	add(1, "k", "3")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'k'`)
+	m.mu.Lock()
+	refused = false
+	m.mu.Unlock()
+	close(answer)
+	m.await(t, 4)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"1", "2", "3"}, ofKey(m, "k"))
+}
+
+// slowLane answers the first request to one partition when it is told to.
+type slowLane struct {
+	*memory
+	partition int
+	asked     chan<- struct{}
+	answer    <-chan struct{}
+	once      sync.Once
+}
+
+func (s *slowLane) Publish(ctx context.Context, topic string, partition int, events []*relay.Event) error {
+	if partition == s.partition {
+		s.once.Do(func() {
+			s.asked <- struct{}{}
+			select {
+			case <-s.answer:
+			case <-ctx.Done():
+			}
+		})
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.memory.Publish(ctx, topic, partition, events)
+}
