@@ -336,6 +336,9 @@ func TestReadmeRuns(t *testing.T) {
 	require.Equal(t, 1, booked)
 	require.Equal(t, []string{"t"}, w.sql())
 	require.Contains(t, w.yaml(), "published 0 events")
+	looked := w.sh()
+	require.Contains(t, looked, "dry run: 0 parked events would be sent again")
+	require.Contains(t, looked, "dry run: 5 events would be published again")
 
 	for _, language := range []string{"sh", "sql", "yaml"} {
 		require.Equalf(t, len(w.blocks[language]), w.done[language], "a block of %s was not run", language)
