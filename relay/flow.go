@@ -313,7 +313,7 @@ func (f *flow) live(ctx context.Context) error {
 	}
 	f.topic.mu.Lock()
 	defer f.topic.mu.Unlock()
-	special := len(held) > 0 || len(f.suspects) > 0
+	special := len(held) > 0 || f.run > 0
 	over := f.aside
 	for _, l := range f.lanes {
 		over = over || l.stuck && !l.failed
