@@ -174,6 +174,41 @@ func TestAFlowDoesNotOvertakeWhatIsStillInALane(t *testing.T) {
 	require.Equal(t, []string{"1", "2", "3"}, ofKey(m, "k"))
 }
 
+// The same, and the relay dies while that request is under way.
+func TestATakeoverDoesNotOvertakeWhatWasStillInALane(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(2)
+	asked := make(chan struct{}, 1)
+	m.fail = func(_ string, partition int, _ []*relay.Event) error {
+		if partition == 0 {
+			return errMissing
+		}
+		return nil
+	}
+	cfg := l.config(t, &slowLane{memory: m, partition: 1, asked: asked})
+	cfg.TopicTimeout = 50 * time.Millisecond
+	r, stop := start(t, cfg)
+	add := func(partition int, key, payload string) {
+		l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', $1, $2::text::bytea, $3)`, key, payload, partition)
+	}
+	add(1, "k", "1")
+	<-asked
+	add(0, "other", "x")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'other'`)
+	add(1, "k", "2")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'k'`)
+	r.Abort()
+	require.Error(t, stop())
+	m.fail = nil
+	cfg.Publisher, cfg.SaveEvery = m, time.Hour // only what a flow asks for
+	_, stop = start(t, cfg)
+	m.await(t, 3)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"1", "2"}, ofKey(m, "k"))
+	require.Empty(t, l.setAside(t))
+}
+
 // slowLane answers the first request to one partition when it is told to.
 type slowLane struct {
 	*memory

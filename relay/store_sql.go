@@ -48,6 +48,13 @@ const sqlSetAsideTopics = `WITH RECURSIVE topics AS (
 SELECT topic, (SELECT count(*) FROM (SELECT FROM tandem.deferred AS d WHERE d.state <> 'scheduled' AND d.topic = t.topic LIMIT $1 + 1) AS few) > $1
 FROM topics AS t WHERE topic IS NOT NULL`
 
+// sqlSetAsideAhead tells whether anything may be set aside that the checkpoint has
+// not passed: beyond low, or of a transaction that was in progress. Two probes of
+// indexes; a yes that is wrong costs but a wait.
+const sqlSetAsideAhead = `SELECT EXISTS (SELECT FROM tandem.deferred WHERE position > c.low AND state <> 'scheduled')
+	OR EXISTS (SELECT FROM tandem.log WHERE tx = ANY (ARRAY(SELECT pg_snapshot_xip(c.prev))))
+FROM (SELECT prev, low FROM tandem.checkpoint ORDER BY save DESC LIMIT 1) AS c`
+
 // sqlRequests are what operators ask for. It walks request_open.
 const sqlRequests = `SELECT request, kind, arguments, started_at IS NOT NULL FROM tandem.request WHERE finished_at IS NULL ORDER BY request`
 
