@@ -16,7 +16,7 @@ type schedule struct {
 
 	mu       sync.Mutex
 	inFlight map[int64]struct{}
-	loose    int // at-most-once events under way, which are in no table any more
+	loose    int  // at-most-once events under way, which are in no table any more
 	looked   bool // and found nothing more that is due
 }
 
@@ -90,6 +90,9 @@ func (s *schedule) look(ctx context.Context) (time.Duration, error) {
 	})
 	if err != nil || next == nil {
 		return time.Hour, err // a new one wakes
+	}
+	if *next <= 0 { // it waits for the checkpoint
+		return 50 * time.Millisecond, nil
 	}
 	// The clock of the database may be set: look now and then.
 	return min(max(time.Duration(*next*float64(time.Second)), time.Millisecond), 10*time.Second), nil
