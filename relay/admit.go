@@ -18,6 +18,8 @@ func (l *lane) admit(batch []*item) []*item {
 			expired = append(expired, it)
 		case it.from == nil && (l.aside || l.stuck), it.from != nil && l.barred(it):
 			aside = append(aside, it)
+		case it.from == nil && l.follows(it):
+			l.followers = append(l.followers, it)
 		case it.from == nil && l.behind(it):
 			behind = append(behind, it)
 		default:

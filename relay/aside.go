@@ -95,7 +95,7 @@ func (a *asides) next() (part *asides, last bool) {
 // arguments are what save_checkpoint is given; NULL where there is nothing.
 func (a *asides) arguments() (entries *string, released []int64, err error) {
 	if len(a.entries) > 0 {
-		text, err := json.Marshal(a.entries)
+		text, err := json.Marshal(lastOfStored(a.entries))
 		if err != nil {
 			return nil, nil, fmt.Errorf("set events aside: %w", err)
 		}
@@ -106,6 +106,27 @@ func (a *asides) arguments() (entries *string, released []int64, err error) {
 		released = a.released
 	}
 	return entries, released, nil
+}
+
+// lastOfStored leaves out what was said of a stored event before the last word on
+// it: one statement does not update a row twice.
+func lastOfStored(entries []asideEntry) []asideEntry {
+	last := map[int64]int{}
+	for i, e := range entries {
+		if e.Stored {
+			last[e.Position] = i
+		}
+	}
+	if len(last) == 0 {
+		return entries
+	}
+	kept := make([]asideEntry, 0, len(entries))
+	for i, e := range entries {
+		if !e.Stored || last[e.Position] == i {
+			kept = append(kept, e)
+		}
+	}
+	return kept
 }
 
 func (a *asides) has(state string) bool {

@@ -194,7 +194,7 @@ type statements struct {
 	version, checkpoint, poll, freeze, page, smallPage                  string
 	acquire, renew, release, save, saves, compact                       string
 	doneLeaves, reclaim, maintainInbox, tidy                            string
-	eligible, due, nextDue, heldKeys, setAsideTopics                    string
+	eligible, due, nextDue, heldKeys, setAsideTopics, setAsideAhead     string
 	requests, redriveTopics, requestProgress                            string
 	openReplay, replayPage, replayProgress                              string
 	hasCheckpoint, holder, rebaseCount, settle, unsettle, raiseSequence string
@@ -207,7 +207,7 @@ func statementsFor(name string) statements {
 		version: in(sqlVersion), checkpoint: in(sqlCheckpoint),
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), saves: in(sqlSaves), compact: in(sqlCompact),
-		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics),
+		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics), setAsideAhead: in(sqlSetAsideAhead),
 		requests: in(sqlRequests), redriveTopics: in(sqlRedriveTopics), requestProgress: in(sqlRequestProgress),
 		openReplay: in(sqlOpenReplay), replayPage: in(sqlReplayPage), replayProgress: in(sqlReplayProgress),
 		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox), tidy: in(sqlTidy),

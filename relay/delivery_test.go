@@ -172,6 +172,39 @@ func TestScheduledEventsGoWhenTheyAreDue(t *testing.T) {
 	require.NoError(t, rows.Err())
 }
 
+// A relay dies after the time of a scheduled at-most-once event has come, and
+// before the checkpoint has passed it: its successor reads it again, and yet it is
+// not sent twice.
+func TestScheduledAtMostOnceIsNotRepeatedByARestart(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	m.fail = func(topic string, _ int, _ []*relay.Event) error {
+		if topic == "orders" {
+			return errors.New("no answer")
+		}
+		return nil
+	}
+	r, stop := start(t, l.config(t, m))
+	l.add(t, "orders", "k", "1")
+	require.Eventually(t, func() bool { return r.Stats().Requests > 0 }, 30*time.Second, time.Millisecond)
+	l.exec(t, `INSERT INTO tandem.log (topic, payload, not_before, at_most_once) VALUES ('metrics', 'once', now(), true)`)
+	l.await(t, `SELECT count(*) > 0 FROM tandem.deferred`)
+	for range 40 { // it has time to be sent, were it to be
+		l.int(t, `SELECT count(pg_sleep(0.005)) FROM tandem.lease`)
+	}
+	r.Abort()
+	require.Error(t, stop())
+	m.fail = nil
+	_, stop = start(t, l.config(t, m))
+	m.await(t, 2)
+	require.NoError(t, stop()) // what it has read is saved
+	_, stop = start(t, l.config(t, m))
+	l.await(t, `SELECT count(*) = 0 FROM tandem.deferred`)
+	require.NoError(t, stop())
+	require.ElementsMatch(t, []string{"1", "once"}, payloads(m.all()))
+}
+
 // A scheduled event of a key that is parked goes all the same; one that is
 // refused is parked and holds nothing.
 func TestScheduledEventsLeaveTheOrderOfTheirKey(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // knows what has happened meanwhile.
 //
 //	0  Where new events are set aside without passing a lane, what the lanes still
-//	   have is waited for.
+//	   have is waited for; at the start of a term, what is read again.
 //	1  Pages of what nothing holds any more, in order of position, are handed to
 //	   the lanes. New events of the same keys are still set aside, behind.
 //	2  Joining: new events wait in memory for a moment. Once the lanes are empty
@@ -180,17 +180,25 @@ func (f *flow) except() (failed []int32, of int, again []string) {
 	return failed, len(f.lanes), slices.AppendSeq([]string{}, maps.Keys(f.again))
 }
 
-// drain waits, where all new events are set aside at once, until those that the
-// lanes still had are sent or set aside too: they come before.
+// drain waits until what comes before stored events is sent or stored too: where
+// all new events are set aside at once, what the lanes still had; and what an
+// earlier term had under way when it ended, which this one reads again.
 func (f *flow) drain(ctx context.Context) error {
 	f.topic.mu.Lock()
 	aside := f.aside
 	f.topic.mu.Unlock()
-	if !aside {
-		return nil
+	if aside {
+		if err := f.empty(ctx); err != nil {
+			return err
+		}
 	}
-	if err := f.empty(ctx); err != nil {
-		return err
+	for f.ahead && !f.tracker.checkpoint().own {
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if !aside && !f.ahead {
+		return nil
 	}
 	return f.flush(ctx)
 }
@@ -317,7 +325,7 @@ func (f *flow) live(ctx context.Context) error {
 	}
 	f.topic.mu.Lock()
 	defer f.topic.mu.Unlock()
-	special := len(held) > 0 || len(f.suspects) > 0
+	special := len(held) > 0 || f.run > 0
 	over := f.aside
 	for _, l := range f.lanes {
 		over = over || l.stuck && !l.failed

@@ -174,6 +174,41 @@ func TestAFlowDoesNotOvertakeWhatIsStillInALane(t *testing.T) {
 	require.Equal(t, []string{"1", "2", "3"}, ofKey(m, "k"))
 }
 
+// The same, and the relay dies while that request is under way.
+func TestATakeoverDoesNotOvertakeWhatWasStillInALane(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(2)
+	asked := make(chan struct{}, 1)
+	m.fail = func(_ string, partition int, _ []*relay.Event) error {
+		if partition == 0 {
+			return errMissing
+		}
+		return nil
+	}
+	cfg := l.config(t, &slowLane{memory: m, partition: 1, asked: asked})
+	cfg.TopicTimeout = 50 * time.Millisecond
+	r, stop := start(t, cfg)
+	add := func(partition int, key, payload string) {
+		l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', $1, $2::text::bytea, $3)`, key, payload, partition)
+	}
+	add(1, "k", "1")
+	<-asked
+	add(0, "other", "x")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'other'`)
+	add(1, "k", "2")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'k'`)
+	r.Abort()
+	require.Error(t, stop())
+	m.fail = nil
+	cfg.Publisher, cfg.SaveEvery = m, time.Hour // only what a flow asks for
+	_, stop = start(t, cfg)
+	m.await(t, 3)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"1", "2"}, ofKey(m, "k"))
+	require.Empty(t, l.setAside(t))
+}
+
 // slowLane answers the first request to one partition when it is told to.
 type slowLane struct {
 	*memory
@@ -197,4 +232,53 @@ func (s *slowLane) Publish(ctx context.Context, topic string, partition int, eve
 		return ctx.Err()
 	}
 	return s.memory.Publish(ctx, topic, partition, events)
+}
+
+// A relay dies when a record was refused and the next one of its key has come:
+// whatever was decided, its successor does not send the second one first.
+func TestATakeoverWhileARefusalIsNotDecidedKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	refusing(m, "1")
+	cfg := l.config(t, m)
+	cfg.SaveEvery = time.Microsecond
+	r, stop := start(t, cfg)
+	l.add(t, "orders", "k", "1")
+	require.Eventually(t, func() bool { return r.Stats().Requests == 1 }, 30*time.Second, time.Millisecond)
+	l.add(t, "orders", "k", "2")
+	require.Eventually(t, func() bool { return r.Stats().Read == 2 }, 30*time.Second, time.Millisecond)
+	for range 20 { // it has time to be set aside, were it to be
+		l.int(t, `SELECT count(pg_sleep(0.005)) FROM tandem.lease`)
+	}
+	r.Abort()
+	require.Error(t, stop())
+	refusing(m)
+	cfg.SaveEvery = time.Hour // only what a flow asks for
+	_, stop = start(t, cfg)
+	for n := 0; l.int(t, `SELECT count(*) FROM tandem.deferred`) > 0 || len(m.all()) < 2; n++ {
+		require.Less(t, n, 100)
+		l.redrive(t)
+		l.await(t, `SELECT count(*) = 0 FROM tandem.request WHERE finished_at IS NULL`)
+	}
+	require.NoError(t, stop())
+	require.Equal(t, []string{"1", "2"}, ofKey(m, "k"))
+}
+
+// A stored event asks for a partition that does not exist: it is parked, and what
+// was stored behind it stays there.
+func TestAStoredEventThatIsParkedHoldsWhatWasStoredBehindIt(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(2)
+	mend := breakTopic(m, "orders", "missing")
+	cfg := l.config(t, m)
+	cfg.TopicTimeout = 50 * time.Millisecond
+	l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', 'k', '1', 7), ('orders', 'k', '2', NULL), ('orders', 'other', '3', NULL)`)
+	drain(t, cfg)
+	require.Equal(t, []string{"1 deferred", "2 deferred", "3 deferred"}, l.setAside(t))
+	mend()
+	drain(t, cfg)
+	require.Equal(t, []string{"1 parked", "2 held"}, l.setAside(t))
+	require.Equal(t, []string{"3"}, payloads(m.all()))
 }

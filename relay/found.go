@@ -17,11 +17,13 @@ type found struct {
 // start of a term. Some 100 bytes each.
 const knowKeysUpTo = 10_000
 
-// readAside finds out what is set aside, before the first event is read.
-func (r *Relay) readAside(ctx context.Context, conn *pgx.Conn) (map[string]found, error) {
+// readAside finds out what is set aside, before the first event is read. ahead
+// tells whether some of it may lie beyond the checkpoint: an event of the same key
+// that was not set aside yet will be read again, and comes before it.
+func (r *Relay) readAside(ctx context.Context, conn *pgx.Conn) (_ map[string]found, ahead bool, err error) {
 	rows, err := conn.Query(ctx, r.sql.setAsideTopics, knowKeysUpTo) //nolint:rowserrcheck // ForEachRow does
 	if err != nil {
-		return nil, fmt.Errorf("read what was set aside: %w", err)
+		return nil, false, fmt.Errorf("read what was set aside: %w", err)
 	}
 	topics := map[string]found{}
 	var name string
@@ -30,18 +32,23 @@ func (r *Relay) readAside(ctx context.Context, conn *pgx.Conn) (map[string]found
 		topics[name] = found{aside: many}
 		return nil
 	}); err != nil {
-		return nil, fmt.Errorf("read what was set aside: %w", err)
+		return nil, false, fmt.Errorf("read what was set aside: %w", err)
 	}
 	for name, f := range topics {
 		if f.aside {
 			continue
 		}
 		if f.held, err = readKeys(ctx, conn, r.sql.heldKeys, name); err != nil {
-			return nil, fmt.Errorf("read which keys are held: %w", err)
+			return nil, false, fmt.Errorf("read which keys are held: %w", err)
 		}
 		topics[name] = f
 	}
-	return topics, nil
+	if len(topics) > 0 {
+		if err := conn.QueryRow(ctx, r.sql.setAsideAhead).Scan(&ahead); err != nil {
+			return nil, false, fmt.Errorf("compare what was set aside with the checkpoint: %w", err)
+		}
+	}
+	return topics, ahead, nil
 }
 
 // resume makes the topics begin where an earlier term has left them.

@@ -157,6 +157,7 @@ func (l *lane) gone(n int) {
 // sake, its events are to be set aside, or the lane may no longer publish.
 func (l *lane) send(batch []*item, events []*Event) error {
 	p := &patience{term: l.term, trouble: newTrouble(l.log.With("topic", l.name, "partition", l.partition), l.now)}
+	defer p.end()
 	trial := l.onTrial()
 	var pause backoff
 	for first := l.now(); ; {

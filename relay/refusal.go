@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,16 +14,18 @@ import (
 // are not at fault: the topic's limits are, and to park a stream key by key would
 // make its end worse than its beginning. So a refused record is only suspected
 // at first. It is parked when another record of the topic is accepted, or when
-// suspectTime has passed without so many refusals; with the twentieth of
+// suspectTime has passed without so many refusals, and what comes after it is set
+// aside then; with the twentieth of
 // different records in a row the topic itself is set aside, those parked on the
 // way included.
 type refusals struct {
-	run      int       // different records refused, none accepted between
-	suspects []suspect // not decided
-	since    time.Time // when the first of them was refused
-	parked   []int64   // positions parked in this run
-	accepted bool      // a record, since the flow began
-	again    map[string]struct{}
+	run       int       // different records refused, none accepted between
+	suspects  []suspect // not decided
+	followers []*item   // of their keys: stored before them, they could be sent before
+	since     time.Time // when the first suspect was refused
+	parked    []int64   // positions parked in this run
+	accepted  bool      // a record, since the flow began
+	again     map[string]struct{}
 }
 
 type suspect struct {
@@ -49,13 +52,7 @@ func (tp *topic) refuse(it *item, err error) {
 		tp.leave(1)
 		return
 	}
-	if key, ok := it.key(); ok {
-		tp.hold(key)
-		if tp.again == nil {
-			tp.again = map[string]struct{}{}
-		}
-		tp.again[key] = struct{}{}
-	}
+	tp.bar(it)
 	tp.special.Store(true)
 	if len(tp.suspects) == 0 {
 		tp.refusals.since = tp.now()
@@ -64,7 +61,10 @@ func (tp *topic) refuse(it *item, err error) {
 	if flowing {
 		f.doubt(1)
 	}
-	if tp.run++; tp.run < refusalsInARow {
+	if !slices.Contains(tp.parked, it.Position) {
+		tp.run++
+	}
+	if tp.run < refusalsInARow {
 		notify(tp.arrived)
 		return
 	}
@@ -78,16 +78,39 @@ func (tp *topic) refuse(it *item, err error) {
 	tp.putAside(why)
 }
 
+// bar holds the key of a refused event, also against what a flow has fetched.
+func (tp *topic) bar(it *item) {
+	key, ok := it.key()
+	if !ok {
+		return
+	}
+	tp.hold(key)
+	if tp.again == nil {
+		tp.again = map[string]struct{}{}
+	}
+	tp.again[key] = struct{}{}
+}
+
+// follows tells whether the event is behind a suspect.
+func (tp *topic) follows(it *item) bool {
+	key, ok := it.key()
+	return ok && slices.ContainsFunc(tp.suspects, func(s suspect) bool {
+		suspected, ok := s.key()
+		return ok && suspected == key
+	})
+}
+
 // acquit lets the suspects wait with their topic.
 func (tp *topic) acquit() {
-	items := make([]*item, 0, len(tp.suspects))
+	items := make([]*item, 0, len(tp.suspects)+len(tp.followers))
 	for _, s := range tp.suspects {
 		items = append(items, s.item)
 		if f, ok := s.from.(*flow); ok {
 			f.doubt(-1)
 		}
 	}
-	tp.suspects, tp.run, tp.parked = nil, 0, nil
+	items = append(items, tp.followers...)
+	tp.suspects, tp.followers, tp.run, tp.parked = nil, nil, 0, nil
 	tp.keepAside(items, nil)
 	tp.leave(len(items))
 }
@@ -113,24 +136,26 @@ func (tp *topic) decideInTime() time.Duration {
 	if left > 0 {
 		return left
 	}
-	for _, s := range tp.suspects {
-		tp.parked = append(tp.parked, s.Position)
-	}
 	tp.convict()
 	return 0
 }
 
 // convict parks the suspects.
 func (tp *topic) convict() {
-	suspects := tp.suspects
-	tp.suspects = nil
+	suspects, followers := tp.suspects, tp.followers
+	tp.suspects, tp.followers = nil, nil
 	for _, s := range suspects {
+		if !slices.Contains(tp.parked, s.Position) {
+			tp.parked = append(tp.parked, s.Position)
+		}
 		if f, ok := s.from.(*flow); ok {
 			f.doubt(-1)
 		}
 		tp.park(s.item, s.err)
 	}
-	tp.leave(len(suspects))
+	tp.stats.held.Add(int64(len(followers)))
+	tp.setAside(followers, asideEntry{State: stateWaiting})
+	tp.leave(len(suspects) + len(followers))
 }
 
 // dismiss ends the way of a refused event that is not worth an operator's time.
@@ -159,9 +184,7 @@ func (tp *topic) park(it *item, err error) {
 	if errors.As(err, &refusal) {
 		what.Reason, what.Hint = refusal.Err.Error(), refusal.Hint
 	}
-	if key, ok := it.key(); ok {
-		tp.hold(key)
-	}
+	tp.bar(it)
 	tp.stats.parked.Add(1)
 	tp.log.Warn("an event is parked, and its key held", "id", uuid.UUID(it.ID).String(), "topic", it.Topic,
 		"key", string(it.Key), "position", it.Position, "error", err)

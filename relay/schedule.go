@@ -91,6 +91,9 @@ func (s *schedule) look(ctx context.Context) (time.Duration, error) {
 	if err != nil || next == nil {
 		return time.Hour, err // a new one wakes
 	}
+	if *next <= 0 { // it waits for the checkpoint
+		return 50 * time.Millisecond, nil
+	}
 	// The clock of the database may be set: look now and then.
 	return min(max(time.Duration(*next*float64(time.Second)), time.Millisecond), 10*time.Second), nil
 }

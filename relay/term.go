@@ -37,7 +37,9 @@ type term struct {
 	schedule *schedule
 	requests *requests
 	replayer *replayer
+	ahead    bool         // an earlier term has set aside what this one reads again
 	acked    atomic.Int64 // requests of all lanes that were acknowledged
+	failures atomic.Int64 // lanes and topics that fail at the moment
 
 	dispatching sync.Mutex
 	topicsMu    sync.Mutex
@@ -129,7 +131,7 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	publishing, cut := context.WithCancel(detached)
 	defer cut()
 	t := &term{
-		Relay: r, log: log, lease: l, server: s, tracker: newTracker(begun.at, r.cfg.BytesInFlight), topics: map[string]*topic{},
+		Relay: r, log: log, lease: l, server: s, tracker: newTracker(begun.at, r.cfg.BytesInFlight), topics: map[string]*topic{}, ahead: begun.ahead,
 		taking: taking, halt: halt, publishing: publishing, losses: newTrouble(log, r.now),
 		forced: make(chan struct{}, 1), flushes: make(chan chan struct{}), commits: make(chan chan struct{}),
 	}
@@ -185,7 +187,7 @@ func (r *Relay) begin(ctx context.Context, s server, l *lease) (*pgx.Conn, begin
 	if s2 != s {
 		err = errors.New("two connections reached two different servers")
 	} else if b, err = r.readCheckpoint(ctx, conn, s); err == nil {
-		b.aside, err = r.readAside(ctx, conn)
+		b.aside, b.ahead, err = r.readAside(ctx, conn)
 	}
 	if err != nil {
 		closeConn(conn)
@@ -198,6 +200,7 @@ type beginning struct {
 	at     checkpoint
 	claims []string
 	aside  map[string]found
+	ahead  bool // some of it lies beyond the checkpoint
 }
 
 // work reads and, once there is nothing more to be read, waits for the lanes.

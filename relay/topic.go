@@ -118,7 +118,7 @@ func (tp *topic) keepAside(items []*item, lane *lane) {
 			lost = append(lost, it)
 		case it.from == nil || it.scheduled:
 			kept = append(kept, it)
-			if key, ok := it.key(); ok {
+			if key, ok := it.key(); ok && lane != nil { // of a topic the end of a flow reads which are held
 				tp.hold(key)
 			}
 		case lane != nil && lane.failed && it.Replay == 0:

@@ -18,6 +18,7 @@ const (
 // and sees to what waits for that.
 func (tp *topic) watch(ctx context.Context) error {
 	p := &patience{term: tp.term, trouble: newTrouble(tp.log.With("topic", tp.name), tp.now)}
+	defer p.end()
 	var pause backoff
 	for ctx.Err() == nil {
 		n, err := tp.cfg.Publisher.Partitions(ctx, tp.name)
@@ -55,6 +56,9 @@ func (tp *topic) unknown(p *patience, pause *backoff, err error) time.Duration {
 	if p.failed("cannot learn the topic's partitions; its events wait", err) && !tp.aside {
 		tp.putAside(err)
 	}
+	if tp.aside {
+		p.end()
+	}
 	if len(tp.waiting) == 0 {
 		return retryEvery
 	}
@@ -76,7 +80,8 @@ func (tp *topic) known(p *patience, pause *backoff, n int) time.Duration {
 	}
 	it := tp.waiting[0]
 	err := fmt.Errorf("it asks for partition %d, the topic has 0 to %d", it.Partition, n-1)
-	if p.trouble.failed("an event asks for a partition that does not exist; the topic's events wait", err) <= tp.cfg.TopicTimeout {
+	lasts := p.trouble.failed("an event asks for a partition that does not exist; the topic's events wait", err)
+	if lasts <= tp.cfg.TopicTimeout && !(lasts > time.Second && tp.tracker.pressed()) {
 		tp.fails(err)
 		return pause.next()
 	}
