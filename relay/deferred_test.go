@@ -158,3 +158,33 @@ func TestAnOutageOfTheBrokerSetsNothingAside(t *testing.T) {
 	requireOrderedByKey(t, m, "orders", 1000)
 	requireOrderedByKey(t, m, "payments", 1000)
 }
+
+// What was on its way when an outage began is still acknowledged: that one lane
+// is served once does not mean that the others are.
+func TestAnOutageThatBeginsWithAnAcknowledgementSetsNothingAside(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(4)
+	var since time.Time
+	served := false
+	m.fail = func(_ string, partition int, _ []*relay.Event) error {
+		switch {
+		case since.IsZero():
+			since = time.Now()
+		case !served && time.Since(since) > 100*time.Millisecond && partition == 3:
+			served = true
+			return nil
+		case time.Since(since) > 2*time.Second:
+			return nil
+		}
+		return errors.New("no answer")
+	}
+	cfg := l.config(t, m)
+	cfg.TopicTimeout = 500 * time.Millisecond
+	cfg.BatchEvents = 100
+	l.fill(t, "orders", 2000)
+	stats := drain(t, cfg)
+	require.True(t, served)
+	require.Zero(t, stats.Deferred)
+	requireOrderedByKey(t, m, "orders", 2000)
+}
