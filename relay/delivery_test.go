@@ -172,6 +172,20 @@ func TestScheduledEventsGoWhenTheyAreDue(t *testing.T) {
 	require.NoError(t, rows.Err())
 }
 
+// --until-empty sends what is scheduled for a time that has come.
+func TestUntilEmptySendsWhatIsDue(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	l.exec(t, `INSERT INTO tandem.log (topic, payload, not_before, at_most_once) VALUES
+		('orders', 'due', now(), NULL), ('orders', 'due once', now(), true), ('orders', 'later', now() + interval '1 hour', NULL)`)
+	cfg := l.config(t, m)
+	cfg.SaveEvery = time.Hour // it does not wait for that
+	drain(t, cfg)
+	require.ElementsMatch(t, []string{"due", "due once"}, payloads(m.all()))
+	require.Equal(t, []string{"later scheduled"}, l.setAside(t))
+}
+
 // A relay dies after the time of a scheduled at-most-once event has come, and
 // before the checkpoint has passed it: its successor reads it again, and yet it is
 // not sent twice.

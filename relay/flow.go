@@ -203,7 +203,8 @@ func (f *flow) drain(ctx context.Context) error {
 	return f.flush(ctx)
 }
 
-// pages sends what is there, page after page.
+// pages sends what is there, page after page, until one is not full: writers may
+// go on for ever.
 func (f *flow) pages(ctx context.Context) error {
 	for after := int64(0); ; {
 		items, err := f.store.eligible(ctx, f.name, after, f.except)
@@ -211,7 +212,7 @@ func (f *flow) pages(ctx context.Context) error {
 			return err
 		}
 		after = items[len(items)-1].Position
-		if err := f.send(ctx, items); err != nil || f.over() {
+		if err := f.send(ctx, items); err != nil || f.over() || !f.store.full(items) {
 			return err
 		}
 	}
@@ -290,7 +291,7 @@ func (f *flow) join(ctx context.Context) (done bool, err error) {
 			return false, err
 		case len(items) == 0:
 			return true, f.live(ctx)
-		case len(items) == storedPerPage:
+		case f.store.full(items):
 			return false, nil
 		}
 		if err := f.send(ctx, items); err != nil || f.over() {

@@ -209,6 +209,43 @@ func TestATakeoverDoesNotOvertakeWhatWasStillInALane(t *testing.T) {
 	require.Empty(t, l.setAside(t))
 }
 
+// Events go on being written while a flow sends what was set aside: it catches up
+// with them, and does not go on for as long as they come.
+func TestAFlowCatchesUpWithItsWriters(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	mend := breakTopic(m, "orders", "forbidden")
+	cfg := l.config(t, m)
+	cfg.TopicTimeout = 50 * time.Millisecond
+	r, stop := start(t, cfg)
+	l.add(t, "orders", "k", "0")
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred`)
+	mend()
+	rounds := 0
+	m.mu.Lock()
+	m.fail = func(string, int, []*relay.Event) error {
+		if rounds == 20 || !r.Topics()[0].SetAside {
+			return nil
+		}
+		rounds++
+		before := r.Stats().Deferred
+		_, err := l.pool.Exec(context.Background(), `SELECT tandem.add('orders', $1::text, 'k')`, fmt.Sprint(rounds))
+		for n := 0; err == nil && n < 40 && r.Stats().Deferred == before; n++ { // it is, or waits in memory
+			_, err = l.pool.Exec(context.Background(), `SELECT pg_sleep(0.005)`)
+		}
+		if err == nil { // and is saved
+			_, err = l.pool.Exec(context.Background(), `SELECT pg_sleep(0.05)`)
+		}
+		return err
+	}
+	m.mu.Unlock()
+	require.Eventually(t, func() bool { return !r.Topics()[0].SetAside }, 30*time.Second, 5*time.Millisecond)
+	require.NoError(t, stop())
+	require.Less(t, rounds, 6)
+	requireFirstInOrder(t, m, rounds+1)
+}
+
 // slowLane answers the first request to one partition when it is told to.
 type slowLane struct {
 	*memory

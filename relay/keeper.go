@@ -189,6 +189,8 @@ func (k *keeper) write(ctx context.Context, at checkpoint, claims []string, part
 
 // compact gives up at once when somebody holds the table, a dump for instance.
 func (k *keeper) compact(ctx context.Context) error {
+	ctx, cancel := k.statement(ctx)
+	defer cancel()
 	var done bool
 	err := k.conn.QueryRow(ctx, k.sql.compact, k.lease.owner, k.lease.epoch).Scan(&done)
 	switch {

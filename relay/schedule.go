@@ -16,8 +16,9 @@ type schedule struct {
 
 	mu       sync.Mutex
 	inFlight map[int64]struct{}
-	loose    int  // at-most-once events under way, which are in no table any more
-	looked   bool // and found nothing more that is due
+	loose    int // at-most-once events under way, which are in no table any more
+	asked    int // how often to look for what is due
+	looked   int // up to which of them it did, and found nothing more
 }
 
 // mostInFlight bounds what is due and not settled yet, in events.
@@ -66,6 +67,9 @@ func (s *schedule) run(taking, running context.Context) error {
 
 // look sends what is due, and returns when to look again.
 func (s *schedule) look(ctx context.Context) (time.Duration, error) {
+	s.mu.Lock()
+	asked := s.asked
+	s.mu.Unlock()
 	// What has been settled before this is gone from the table after it.
 	inFlight := s.positions()
 	if err := s.flush(ctx); err != nil {
@@ -78,12 +82,12 @@ func (s *schedule) look(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.mu.Lock()
-	s.looked = len(items) == 0
-	s.mu.Unlock()
 	if len(items) > 0 {
 		return 0, s.send(ctx, items)
 	}
+	s.mu.Lock()
+	s.looked = asked
+	s.mu.Unlock()
 	var next *float64
 	err = s.store.use(ctx, "read when the next event is due", func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, s.sql.nextDue, inFlight).Scan(&next)
@@ -145,11 +149,18 @@ func (n nowhere) settle(*item) {
 	n.loose--
 }
 
-// idle tells whether nothing that is due is left.
+// ask has it look for what is due from now on; idle tells when nothing is left.
+func (s *schedule) ask() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	notify(s.wake)
+}
+
 func (s *schedule) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.looked && len(s.inFlight) == 0 && s.loose == 0
+	return s.looked == s.asked && len(s.inFlight) == 0 && s.loose == 0
 }
 
 func (s *schedule) underWay() int {

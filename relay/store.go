@@ -57,6 +57,15 @@ func (s *store) eligible(ctx context.Context, topic string, after int64, except 
 	return items, err
 }
 
+// full tells whether a page has ended at one of its limits.
+func (s *store) full(items []*item) bool {
+	volume := 0
+	for _, it := range items {
+		volume += it.size() - eventOverhead
+	}
+	return len(items) == storedPerPage || volume >= s.cfg.PageBytes
+}
+
 // due reads scheduled events whose time has come, other than those in flight.
 func (s *store) due(ctx context.Context, inFlight []int64) (items []*item, err error) {
 	err = s.use(ctx, "read scheduled events", func(ctx context.Context, conn *pgx.Conn) error {

@@ -242,6 +242,10 @@ func (t *term) work(ctx context.Context, rd *reader) error {
 // settle waits until what was set aside before has had its chance: operators'
 // requests, scheduled events that are due, topics that can be written to again.
 func (t *term) settle(ctx context.Context) error {
+	if err := t.flush(ctx); err != nil {
+		return err
+	}
+	t.schedule.ask()
 	for t.busy() {
 		if err := sleep(ctx, 5*time.Millisecond); err != nil {
 			return err
