@@ -54,13 +54,16 @@ func (r *reader) run(ctx context.Context, untilEmpty bool) error {
 				return err
 			}
 			polled = true
-			if 2*events < r.cfg.PageEvents && !untilEmpty {
+			if untilEmpty && !r.at.own {
+				r.commitNow() // what was seen is not durable yet
+			}
+			if 2*events < r.cfg.PageEvents && (!untilEmpty || !r.at.own) {
 				if err := r.rest(ctx, events); err != nil {
 					return err
 				}
 			}
 		}
-		if untilEmpty && polled && r.at.cur == "" {
+		if untilEmpty && polled && r.at.own && r.at.cur == "" {
 			return nil
 		}
 	}
