@@ -113,7 +113,14 @@ func (r *reader) poll(ctx context.Context, p *page) (int, error) {
 	switch {
 	case h.events == 0:
 		r.tracker.giveBack(p)
-		// Past an empty window too only what is durable; later is soon enough.
+		// Past an empty window too only what is durable; later is soon enough, but
+		// for a term's first, which flows may wait for.
+		if !r.at.own {
+			if err := r.durable(ctx, h); err != nil {
+				return 0, err
+			}
+			h.flush = h.insert
+		}
 		if h.flush >= h.insert {
 			r.at = after
 			r.tracker.skip(after)

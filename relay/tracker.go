@@ -93,12 +93,14 @@ func (t *tracker) push(p *page) {
 	t.advance()
 }
 
-// skip moves the checkpoint over a window without events, if nothing before it
-// is under way. It is not worth a save of its own.
+// skip moves the checkpoint over a window without events, once what is before it
+// is done. It is not worth a save of its own.
 func (t *tracker) skip(after checkpoint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.pages) == 0 {
+	if n := len(t.pages); n > 0 {
+		t.pages[n-1].after = after
+	} else {
 		t.at = after
 	}
 }
