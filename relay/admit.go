@@ -29,7 +29,7 @@ func (l *lane) admit(batch []*item) []*item {
 	l.expire(expired)
 	l.stats.held.Add(int64(len(behind)))
 	l.setAside(behind, asideEntry{State: stateWaiting})
-	if l.aside {
+	if l.aside && !l.failed {
 		l.keepAside(aside, nil)
 	} else {
 		l.keepAside(aside, l)

@@ -70,6 +70,57 @@ func TestARedriveForAPartitionThatCannotBeWrittenToHoldsNothingUp(t *testing.T) 
 	require.Equal(t, []string{"1", "2"}, ofKey(m, "parked"))
 }
 
+// A topic comes back but for one of its partitions: the rest of it goes on.
+func TestATopicComesBackWithoutOneOfItsPartitions(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(2)
+	mend := breakTopic(m, "orders", "forbidden")
+	cfg := l.config(t, m)
+	cfg.TopicTimeout = 50 * time.Millisecond
+	_, stop := start(t, cfg)
+	add := func(payload string) {
+		l.exec(t, `INSERT INTO tandem.log (topic, payload, partition) VALUES ('orders', $1::text::bytea, 0), ('orders', $1::text::bytea, 1)`, payload)
+	}
+	add("1")
+	l.await(t, `SELECT count(*) = 2 FROM tandem.deferred`)
+	m.mu.Lock()
+	m.fail = func(_ string, partition int, _ []*relay.Event) error {
+		if partition == 1 {
+			return errors.New("no leader")
+		}
+		return nil
+	}
+	m.mu.Unlock()
+	m.await(t, 1)
+	add("2")
+	m.await(t, 2)
+	l.await(t, `SELECT count(*) = 2 AND count(lane) = 2 FROM tandem.deferred`)
+	mend()
+	m.await(t, 4)
+	require.NoError(t, stop())
+	require.Empty(t, l.setAside(t))
+}
+
+// A parked event holds what comes after it, and nothing before it.
+func TestAParkedEventHoldsNothingBeforeIt(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	mend := breakTopic(m, "orders", "missing")
+	cfg := l.config(t, m)
+	cfg.TopicTimeout = 50 * time.Millisecond
+	for _, payload := range []string{"1", "2", "3"} {
+		l.add(t, "orders", "k", payload)
+	}
+	drain(t, cfg)
+	l.exec(t, `UPDATE tandem.deferred SET state = 'parked', parked_at = now() WHERE payload = '2'`)
+	mend()
+	drain(t, cfg)
+	require.Equal(t, []string{"1"}, payloads(m.all()))
+	require.Equal(t, []string{"2 parked", "3 held"}, l.setAside(t))
+}
+
 // A flow whose read fails is repeated, whatever it was for.
 func TestAFlowThatFailsIsRepeated(t *testing.T) {
 	t.Parallel()
