@@ -80,4 +80,11 @@ func TestRecordAfterRecordIsDifferentRecords(t *testing.T) {
 	}
 	require.True(t, tp.aside)
 	require.Zero(t, tp.under)
+
+	// One more of the log that was under way is not waited for: the flow that
+	// decides begins when nothing of the log is.
+	late := tp.read(1)[0]
+	refuse(late)
+	require.Zero(t, tp.under)
+	require.Empty(t, tp.suspects)
 }
