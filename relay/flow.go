@@ -193,8 +193,7 @@ func (f *flow) drain(ctx context.Context) error {
 		}
 	}
 	for f.ahead && !f.tracker.checkpoint().own {
-		f.commitNow() // on an idle server nothing else makes the log durable
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
 	}

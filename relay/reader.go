@@ -54,16 +54,13 @@ func (r *reader) run(ctx context.Context, untilEmpty bool) error {
 				return err
 			}
 			polled = true
-			if untilEmpty && !r.at.own {
-				r.commitNow() // what was seen is not durable yet
-			}
-			if 2*events < r.cfg.PageEvents && (!untilEmpty || !r.at.own) {
+			if 2*events < r.cfg.PageEvents && !untilEmpty {
 				if err := r.rest(ctx, events); err != nil {
 					return err
 				}
 			}
 		}
-		if untilEmpty && polled && r.at.own && r.at.cur == "" {
+		if untilEmpty && polled && r.at.cur == "" {
 			return nil
 		}
 	}
