@@ -17,9 +17,9 @@ import (
 // and its statements a second.
 func BenchmarkIdle(b *testing.B) {
 	s := newShop(b, 6)
-	command := s.startRelay(b, program(b, "tandem"))
+	command := s.startRelay(b, program(b, "tandem"), "--lease", "5s")
 	require.Eventually(b, func() bool { return s.int(b, `SELECT count(*) FROM tandem.lease WHERE expires_at > now()`) == 1 }, time.Minute, 10*time.Millisecond)
-	wait(b, 5*time.Second)
+	wait(b, 15*time.Second)
 	// Every statement of a relay is a transaction; the server tells them after a second.
 	transactions := func() int {
 		return s.int(b, `SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`)

@@ -46,8 +46,8 @@ type Config struct {
 	Holder string
 
 	// MinPoll and MaxPoll are the pauses between two looks at the log: the
-	// first while events arrive, the second when none have for a while.
-	// Default to 5ms and 50ms.
+	// first while events arrive, the second when none have for a while; after
+	// 10s without any the pause is twice MaxPoll. Default to 4ms and 50ms.
 	MinPoll, MaxPoll time.Duration
 
 	// SaveEvery is the least time between two saves of the checkpoint: what
@@ -138,7 +138,7 @@ func (c Config) withDefaults() Config {
 	c.Schema = cmp.Or(c.Schema, schema.Default)
 	c.Lease = cmp.Or(c.Lease, 5*time.Second)
 	c.Holder = cmp.Or(c.Holder, fmt.Sprintf("%s/%d", host, os.Getpid()))
-	c.MinPoll = cmp.Or(c.MinPoll, 5*time.Millisecond)
+	c.MinPoll = cmp.Or(c.MinPoll, 4*time.Millisecond)
 	c.MaxPoll = cmp.Or(c.MaxPoll, 50*time.Millisecond)
 	c.SaveEvery = cmp.Or(c.SaveEvery, 20*time.Millisecond)
 	c.PageEvents = cmp.Or(c.PageEvents, 6000)

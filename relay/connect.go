@@ -55,7 +55,7 @@ func (r *Relay) connectFirst(ctx context.Context) (*pgx.Conn, server, error) {
 // checked closes a connection that check finds unfit, or that does not answer.
 func (r *Relay) checked(ctx context.Context, conn *pgx.Conn, check func(context.Context, *pgx.Conn) (server, error)) (*pgx.Conn, server, error) {
 	timeout := conn.Config().ConnectTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, noAnswer(timeout))
 	defer cancel()
 	s, err := check(ctx, conn)
 	if err != nil {

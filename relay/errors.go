@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -123,3 +124,9 @@ func because(ctx context.Context, err error) error {
 func passing(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// noAnswer is why a wait ended. Its text is made when somebody wants to read it:
+// every poll of an idle log has one.
+type noAnswer time.Duration
+
+func (d noAnswer) Error() string { return "no answer within " + time.Duration(d).String() }

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -59,7 +58,7 @@ type lease struct {
 // is not cut short by the end of Run's context: a lease that is acquired and not
 // known of would keep the others waiting.
 func (r *Relay) acquire(conn *pgx.Conn) (*lease, error) {
-	ctx, cancel := context.WithTimeoutCause(r.aborted, r.cfg.Lease, fmt.Errorf("no answer within %v", r.cfg.Lease))
+	ctx, cancel := context.WithTimeoutCause(r.aborted, r.cfg.Lease, noAnswer(r.cfg.Lease))
 	defer cancel()
 	started := r.now()
 	l := &lease{owner: r.owner, ttl: r.cfg.Lease, started: started}

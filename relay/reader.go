@@ -66,15 +66,23 @@ func (r *reader) run(ctx context.Context, untilEmpty bool) error {
 	}
 }
 
+// idleAfter is when a log without events is looked at half as often.
+const idleAfter = 10 * time.Second
+
 // rest waits before the next poll: MinPoll while there are events and for a
-// moment after, then longer and longer up to MaxPoll.
+// moment after, then longer and longer up to MaxPoll, and to twice of it when
+// there have been none for idleAfter.
 func (r *reader) rest(ctx context.Context, events int) error {
 	switch {
 	case events > 0:
 		r.quiet = r.now()
 		r.pause = r.cfg.MinPoll
 	case r.now().Sub(r.quiet) > 250*time.Millisecond:
-		r.pause = min(r.pause+r.pause/8+1, r.cfg.MaxPoll)
+		most := r.cfg.MaxPoll
+		if r.now().Sub(r.quiet) > idleAfter {
+			most *= 2
+		}
+		r.pause = min(r.pause+r.pause/8+1, most)
 	}
 	return sleep(ctx, max(r.pause, r.cfg.MinPoll))
 }
@@ -147,7 +155,7 @@ func (r *reader) poll(ctx context.Context, p *page) (int, error) {
 // statement bounds a read: on a connection that has died without a word it would
 // wait for a quarter of an hour, while the keeper, on its own, renews the lease.
 func (r *reader) statement(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, r.readTimeout, fmt.Errorf("no answer within %v", r.readTimeout))
+	return context.WithTimeoutCause(ctx, r.readTimeout, noAnswer(r.readTimeout))
 }
 
 // look runs the poll statement and decodes what it brings into p.
@@ -355,7 +363,7 @@ func (r *reader) durable(ctx context.Context, h header) error {
 			r.commitNow()
 			asked = now
 		}
-		err := sleep(ctx, time.Millisecond)
+		err := sleep(ctx, 500*time.Microsecond)
 		if err == nil {
 			err = r.conn.QueryRow(ctx, sqlFlushed).Scan(&flushed)
 		}

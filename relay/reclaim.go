@@ -59,7 +59,11 @@ func (r *reclaimer) run(ctx context.Context) error {
 				measuring.over("the backlog is measured again")
 			}
 		}
-		if sleep(ctx, 100*time.Millisecond) != nil {
+		pause := 100 * time.Millisecond
+		if *r.savedTo.Load() == r.seen {
+			pause = 500 * time.Millisecond // nothing moves
+		}
+		if sleep(ctx, pause) != nil {
 			return nil
 		}
 	}
@@ -85,7 +89,7 @@ func (r *reclaimer) watch(ctx context.Context) error {
 	if err := r.session(ctx); err != nil {
 		return err
 	}
-	work, cancel := context.WithTimeoutCause(ctx, r.readTimeout, fmt.Errorf("no answer within %v", r.readTimeout))
+	work, cancel := context.WithTimeoutCause(ctx, r.readTimeout, noAnswer(r.readTimeout))
 	defer cancel()
 	return because(work, r.watcher.look(work, r.conn))
 }
@@ -105,7 +109,7 @@ func (r *reclaimer) look(ctx context.Context) (held int, err error) {
 	if err := r.session(ctx); err != nil {
 		return 0, err
 	}
-	work, cancel := context.WithTimeoutCause(r.publishing, r.readTimeout, fmt.Errorf("no answer within %v", r.readTimeout))
+	work, cancel := context.WithTimeoutCause(r.publishing, r.readTimeout, noAnswer(r.readTimeout))
 	defer cancel()
 	if r.now().Sub(r.inbox) > 24*time.Hour {
 		r.inbox = r.now()

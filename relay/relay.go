@@ -148,7 +148,7 @@ func (r *Relay) start(ctx context.Context) (*pgx.Conn, server, error) {
 // patiently repeats try until it succeeds, is told that something is wrong, or
 // StartTimeout is over.
 func (r *Relay) patiently(ctx context.Context, what string, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.cfg.StartTimeout, fmt.Errorf("no answer within %v", r.cfg.StartTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, r.cfg.StartTimeout, noAnswer(r.cfg.StartTimeout))
 	defer cancel()
 	trouble := newTrouble(r.log, r.now)
 	var pause backoff

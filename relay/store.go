@@ -20,7 +20,7 @@ type store struct {
 func (s *store) use(ctx context.Context, what string, do func(context.Context, *pgx.Conn) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ctx, cancel := context.WithTimeoutCause(ctx, s.readTimeout, fmt.Errorf("no answer within %v", s.readTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.readTimeout, noAnswer(s.readTimeout))
 	defer cancel()
 	if s.conn == nil {
 		var err error
