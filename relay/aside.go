@@ -3,8 +3,10 @@ package relay
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
+	"time"
 )
 
 // What cannot be sent now is set aside: copied into tandem.deferred, so that the
@@ -183,8 +185,27 @@ func (t *term) lose(items []*item, why error) {
 		return
 	}
 	t.stats.lost.Add(int64(len(items)))
-	t.lossMu.Lock()
-	t.losses.failed("at-most-once events are lost", why)
-	t.lossMu.Unlock()
+	t.losses.add(t.log, t.now(), len(items), why)
 	t.done(items)
+}
+
+// losses logs that at-most-once events are lost, at most every so often: while a
+// broker is away each of them is.
+type losses struct {
+	mu     sync.Mutex
+	logged time.Time
+	n      int // lost and not logged yet
+}
+
+const logLossesEvery = 10 * time.Second
+
+func (l *losses) add(log *slog.Logger, now time.Time, n int, why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.n += n
+	if now.Sub(l.logged) < logLossesEvery {
+		return
+	}
+	log.Warn("at-most-once events are lost", "events", l.n, "error", why)
+	l.logged, l.n = now, 0
 }

@@ -40,13 +40,11 @@ type term struct {
 	ahead    bool         // an earlier term has set aside what this one reads again
 	acked    atomic.Int64 // requests of all lanes that were acknowledged
 	failures atomic.Int64 // lanes and topics that fail at the moment
+	losses   losses
 
 	dispatching sync.Mutex
 	topicsMu    sync.Mutex
 	topics      map[string]*topic
-
-	lossMu sync.Mutex
-	losses *trouble
 
 	// Two contexts. Lanes take events while taking lasts; a request under way
 	// goes on until publishing ends.
@@ -130,21 +128,13 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	taking, halt := context.WithCancelCause(detached)
 	publishing, cut := context.WithCancel(detached)
 	defer cut()
-	t := &term{
-		Relay: r, log: log, lease: l, server: s, tracker: newTracker(begun.at, r.cfg.BytesInFlight), topics: map[string]*topic{}, ahead: begun.ahead,
-		taking: taking, halt: halt, publishing: publishing, losses: newTrouble(log, r.now),
-		forced: make(chan struct{}, 1), flushes: make(chan chan struct{}), commits: make(chan chan struct{}),
-	}
-	t.readTo.Store(&readMark{at: begun.at, position: begun.at.done})
+	t := newTerm(r, begun)
+	t.log, t.lease, t.server = log, l, s
+	t.taking, t.halt, t.publishing = taking, halt, publishing
+	defer t.store.close()
 	w := &watcher{term: t}
 	r.watching.Store(w)
 	defer r.watching.Store(nil)
-	t.asides.dirty = t.tracker.dirty
-	t.claims = claims{earlier: begun.claims, wake: make(chan struct{}, 1)}
-	t.store = &store{term: t}
-	defer t.store.close()
-	t.schedule = &schedule{term: t, wake: make(chan struct{}, 1), inFlight: map[int64]struct{}{}}
-	t.savedTo.Store(&begun.at)
 	k := &keeper{term: t, conn: conn, saved: begun.at, told: begun.claims, last: r.now(), fresh: r.now()}
 	keeping, stopKeeper := context.WithCancel(taking)
 	defer stopKeeper()
@@ -152,8 +142,6 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	keeper.Go(func() { t.end(k.run(keeping)) })
 	t.working.Go(func() { t.end((&reclaimer{term: t, watcher: w}).run(taking)) })
 	t.working.Go(func() { t.end(t.schedule.run(taking, ctx)) })
-	t.requests = &requests{term: t, seen: map[int64][]string{}}
-	t.replayer = newReplayer(t)
 	t.working.Go(func() { t.end(t.requests.run(taking)) })
 	t.working.Go(func() { t.end(t.replayer.run(taking, ctx)) })
 	t.resume(begun.aside)
@@ -172,6 +160,23 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	stopKeeper()
 	keeper.Wait()
 	return t.finish(detached, k, err)
+}
+
+// newTerm makes a term's parts, as an earlier one has left things.
+func newTerm(r *Relay, begun beginning) *term {
+	t := &term{
+		Relay: r, tracker: newTracker(begun.at, r.cfg.BytesInFlight), topics: map[string]*topic{}, ahead: begun.ahead,
+		claims: claims{earlier: begun.claims, wake: make(chan struct{}, 1)},
+		forced: make(chan struct{}, 1), flushes: make(chan chan struct{}), commits: make(chan chan struct{}),
+	}
+	t.asides.dirty = t.tracker.dirty
+	t.readTo.Store(&readMark{at: begun.at, position: begun.at.done})
+	t.savedTo.Store(&begun.at)
+	t.store = &store{term: t}
+	t.schedule = &schedule{term: t, wake: make(chan struct{}, 1), inFlight: map[int64]struct{}{}}
+	t.requests = &requests{term: t, seen: map[int64][]string{}}
+	t.replayer = newReplayer(t)
+	return t
 }
 
 // begin opens the connection that reads, and finds out where to begin, while the

@@ -16,7 +16,7 @@ func newTestTopic(now func() time.Time) *topic {
 	log := slog.New(slog.DiscardHandler)
 	t := &term{
 		Relay: &Relay{log: log, now: now}, log: log, tracker: newTracker(checkpoint{}, 1<<20),
-		losses: newTrouble(log, now), taking: context.Background(),
+		taking: context.Background(),
 	}
 	t.asides.dirty = t.tracker.dirty
 	return &topic{

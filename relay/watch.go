@@ -26,7 +26,7 @@ func (tp *topic) watch(ctx context.Context) error {
 			err = errors.New("it has no partitions")
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end of the term is no failure of the topic's
+			return nil
 		}
 		var wait time.Duration // zero: until the lanes are empty
 		switch {
@@ -42,7 +42,7 @@ func (tp *topic) watch(ctx context.Context) error {
 			break
 		}
 	}
-	return nil //nolint:nilerr // the topic's trouble is told by unknown
+	return nil
 }
 
 // unknown: the brokers do not say how many partitions there are.
@@ -81,7 +81,8 @@ func (tp *topic) known(p *patience, pause *backoff, n int) time.Duration {
 	it := tp.waiting[0]
 	err := fmt.Errorf("it asks for partition %d, the topic has 0 to %d", it.Partition, n-1)
 	lasts := p.trouble.failed("an event asks for a partition that does not exist; the topic's events wait", err)
-	if lasts <= tp.cfg.TopicTimeout && !(lasts > time.Second && tp.tracker.pressed()) {
+	patient := lasts <= time.Second || !tp.tracker.pressed()
+	if patient && lasts <= tp.cfg.TopicTimeout {
 		tp.fails(err)
 		return pause.next()
 	}
