@@ -9,8 +9,9 @@ import (
 )
 
 // reclaimer gives the space of wholly published leaves back, sees to it that the
-// inbox has leaves, and has the backlog measured, on a connection of its own. Its failures are logged and
-// never end a term: a log that grows is better than one that stands still.
+// inbox has leaves, and has the backlog measured, on a connection of its own. Its
+// failures are logged and never end a term: a log that grows is better than one
+// that stands still.
 type reclaimer struct {
 	*term
 	conn    *pgx.Conn

@@ -15,9 +15,8 @@ import (
 // make its end worse than its beginning. So a refused record is only suspected
 // at first. It is parked when another record of the topic is accepted, or when
 // suspectTime has passed without so many refusals, and what comes after it is set
-// aside then; with the twentieth of
-// different records in a row the topic itself is set aside, those parked on the
-// way included.
+// aside then; with the twentieth of different records in a row the topic itself is
+// set aside, those parked on the way included.
 type refusals struct {
 	run       int       // different records refused, none accepted between
 	suspects  []suspect // not decided

@@ -42,10 +42,8 @@ func (r *replayer) asked() {
 
 // run ends when the term does, or the relay is told to stop.
 func (r *replayer) run(taking, running context.Context) error {
-	ctx, cancel := context.WithCancel(taking)
+	ctx, cancel := whileBoth(taking, running)
 	defer cancel()
-	stop := context.AfterFunc(running, cancel)
-	defer stop()
 	defer r.store.close()
 	trouble := newTrouble(r.log, r.now)
 	for {

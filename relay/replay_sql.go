@@ -13,8 +13,8 @@ FROM tandem.request WHERE kind = 'replay' AND finished_at IS NULL ORDER BY reque
 // sqlReplayPage: events after position $1 and not after $2; $3 topic, $4 key, $5
 // type, $6 from and $7 to a time, each NULL for any; $8 a limit in rows, $9 one in
 // bytes, but at least one row. A merge of the leaves' position indexes.
-const sqlReplayPage = `SELECT position, id, created_at, partition, topic, key, type, headers, payload, not_before, expires, once, ordered
-FROM (SELECT *, sum(` + storedSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + storedSize + ` AS before
+const sqlReplayPage = `SELECT ` + eventColumns + `, ordered
+FROM (SELECT *, sum(` + rowSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + rowSize + ` AS before
 	FROM (SELECT position, id, created_at, partition, topic, key, type, headers::text AS headers, payload,
 			NULL::timestamptz AS not_before, expires, NULL::integer AS once, false AS ordered
 		FROM tandem.published

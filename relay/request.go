@@ -31,7 +31,6 @@ type request struct {
 	number    int64
 	kind      string
 	arguments []byte
-	started   bool
 }
 
 const requestsEvery = 500 * time.Millisecond
@@ -62,7 +61,7 @@ func (r *requests) look(ctx context.Context) error {
 			return err
 		}
 		open, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (q request, err error) {
-			return q, row.Scan(&q.number, &q.kind, &q.arguments, &q.started)
+			return q, row.Scan(&q.number, &q.kind, &q.arguments)
 		})
 		return err
 	})

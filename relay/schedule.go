@@ -38,10 +38,8 @@ func (s *schedule) settle(it *item) {
 
 // run ends when the term does, or the relay is told to stop.
 func (s *schedule) run(taking, running context.Context) error {
-	ctx, cancel := context.WithCancel(taking)
+	ctx, cancel := whileBoth(taking, running)
 	defer cancel()
-	stop := context.AfterFunc(running, cancel)
-	defer stop()
 	trouble := newTrouble(s.log, s.now)
 	for ctx.Err() == nil {
 		wait, err := s.look(ctx)

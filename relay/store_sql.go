@@ -8,14 +8,12 @@ package relay
 const storedColumns = `position, id, created_at, partition, topic, key, type, headers::text AS headers, payload,
 	NULL::timestamptz AS not_before, expires, CASE WHEN at_most_once THEN 1 END AS once, ordered`
 
-const storedSize = `(coalesce(octet_length(payload), 0) + coalesce(octet_length(headers), 0) + coalesce(octet_length(key), 0))`
-
 // sqlEligible: $1 topic, $2 after which position, $3 partitions to leave out, $4
 // of how many, $5 a limit in rows, $6 one in bytes, $7 keys to leave out. It walks
 // deferred_topic; for an event with a key it probes deferred_parked for a parked
 // one before it that nobody redrives.
-const sqlEligible = `SELECT position, id, created_at, partition, topic, key, type, headers, payload, not_before, expires, once, ordered
-FROM (SELECT *, sum(` + storedSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + storedSize + ` AS before
+const sqlEligible = `SELECT ` + eventColumns + `, ordered
+FROM (SELECT *, sum(` + rowSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + rowSize + ` AS before
 	FROM (SELECT ` + storedColumns + ` FROM tandem.deferred AS d
 		WHERE topic = $1 AND position > $2 AND state <> 'scheduled' AND (lane IS NULL OR lanes <> $4 OR lane <> ALL (coalesce($3::integer[], '{}')))
 			AND (state <> 'parked' OR redrive IS NOT NULL)
@@ -28,8 +26,8 @@ WHERE before < $6`
 // deferred_due. The database's clock decides. An event to be sent at most once
 // comes when the saved checkpoint has passed it: until then a crash would have it
 // read, stored and sent again. That probes the leaves' position indexes.
-const sqlDue = `SELECT position, id, created_at, partition, topic, key, type, headers, payload, not_before, expires, once, ordered
-FROM (SELECT *, sum(` + storedSize + `) OVER (ORDER BY due_at, position ROWS UNBOUNDED PRECEDING) - ` + storedSize + ` AS before
+const sqlDue = `SELECT ` + eventColumns + `, ordered
+FROM (SELECT *, sum(` + rowSize + `) OVER (ORDER BY due_at, position ROWS UNBOUNDED PRECEDING) - ` + rowSize + ` AS before
 	FROM (SELECT ` + storedColumns + `, due_at FROM tandem.deferred AS d
 		WHERE state = 'scheduled' AND due_at <= clock_timestamp() AND position <> ALL ($1::bigint[])
 			AND (at_most_once IS NOT TRUE OR NOT EXISTS (
@@ -72,7 +70,7 @@ const sqlSetAsideAhead = `SELECT EXISTS (SELECT FROM tandem.deferred WHERE posit
 FROM (SELECT prev, low FROM tandem.checkpoint ORDER BY save DESC LIMIT 1) AS c`
 
 // sqlRequests are what operators ask for. It walks request_open.
-const sqlRequests = `SELECT request, kind, arguments, started_at IS NOT NULL FROM tandem.request WHERE finished_at IS NULL ORDER BY request`
+const sqlRequests = `SELECT request, kind, arguments FROM tandem.request WHERE finished_at IS NULL ORDER BY request`
 
 // sqlRedriveTopics: $1 a request. The topics of what it asks for that is still there.
 const sqlRedriveTopics = `SELECT DISTINCT topic FROM tandem.deferred WHERE redrive = $1`

@@ -208,12 +208,20 @@ type beginning struct {
 	ahead  bool // some of it lies beyond the checkpoint
 }
 
+// whileBoth ends when the first of the two does, and has the values of a.
+func whileBoth(a, b context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(a)
+	stop := context.AfterFunc(b, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
 // work reads and, once there is nothing more to be read, waits for the lanes.
 func (t *term) work(ctx context.Context, rd *reader) error {
-	reading, cancel := context.WithCancel(t.taking)
+	reading, cancel := whileBoth(t.taking, ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, cancel)
-	defer stop()
 	err := rd.run(reading, t.cfg.UntilEmpty)
 	if t.taking.Err() != nil {
 		return context.Cause(t.taking)
@@ -224,7 +232,7 @@ func (t *term) work(ctx context.Context, rd *reader) error {
 	// A stop is bounded; a log that is to be emptied may take its time.
 	drain, cancel := context.WithCancel(t.taking)
 	defer cancel()
-	stop = context.AfterFunc(ctx, func() { time.AfterFunc(t.cfg.DrainTimeout, cancel) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(t.cfg.DrainTimeout, cancel) })
 	defer stop()
 	staying := func() int { return 0 }
 	if !t.cfg.UntilEmpty {
