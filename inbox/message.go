@@ -33,6 +33,9 @@ type Message struct {
 
 	// Value is the payload. Nil is a null value, a tombstone.
 	Value []byte
+	// Attempt counts how often this message is handled, from 1. A runner that
+	// does not count leaves it 0.
+	Attempt int
 }
 
 // Header is one header of a message.

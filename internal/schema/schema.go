@@ -13,7 +13,7 @@ const (
 	Default = "tandem"
 	// Version is what tandem.settings.schema_version has to be: the number of
 	// the newest file under migrations/sql.
-	Version = 7
+	Version = 8
 )
 
 var name = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)

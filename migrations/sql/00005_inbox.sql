@@ -20,10 +20,34 @@ CREATE TABLE tandem.inbox_foreign (
 );
 CREATE INDEX inbox_foreign_received_at ON tandem.inbox_foreign (received_at);
 
+-- What a consumer has said about itself. Written when a consumer starts, or by
+-- tandem.set_inbox_policy, and followed by tandem.once too.
+CREATE TABLE tandem.inbox_consumer (
+    consumer      text        PRIMARY KEY,
+    -- What becomes of a UUIDv7 that cannot be proved new, because no leaf covers
+    -- it: refuse raises TD010 or TD011 (the Kafka consumer then parks the
+    -- message); process handles it, and remembers it in inbox_late.
+    unprovable    text        NOT NULL DEFAULT 'refuse' CHECK (unprovable IN ('refuse', 'process')),
+    facts         jsonb       NOT NULL DEFAULT '{}', -- of a Kafka consumer: group, topics, …
+    configured_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- UUIDv7 that no leaf covered and that were processed all the same: how many
+-- there were, and what tells a repetition of one of them.
+CREATE TABLE tandem.inbox_late (
+    consumer    text        NOT NULL,
+    message_id  uuid        NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (consumer, message_id)
+);
+CREATE INDEX inbox_late_received_at ON tandem.inbox_late (received_at);
+
 -- One row: until when there are leaves. An id at the ceiling or above has none.
 CREATE TABLE tandem.inbox_bounds (
     one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
     retention interval    NOT NULL DEFAULT '14 days' CHECK (retention >= '1 day'),
+    -- Of inbox_foreign, inbox_late and inbox_dropped, by when they were received.
+    foreign_retention interval NOT NULL DEFAULT '90 days' CHECK (foreign_retention >= '1 day'),
     ceiling   timestamptz NOT NULL
 );
 
@@ -146,14 +170,20 @@ BEGIN
         INSERT INTO tandem.inbox_foreign (consumer, message_id) VALUES (consumer, message_id::text) ON CONFLICT DO NOTHING;
         RETURN FOUND;
     END IF;
-    PERFORM tandem.check_inbox_id(message_id);
+    IF NOT tandem.inbox_covers(message_id) THEN
+        RETURN tandem.once_late(consumer, message_id);
+    END IF;
     INSERT INTO tandem.inbox (consumer, message_id) VALUES (consumer, message_id) ON CONFLICT DO NOTHING;
     first := FOUND;
     -- Again, now that the leaf is locked: it may have been emptied in between.
     -- No retention is shorter than a day, so younger ids need no second look;
     -- now() would be the start of a transaction that may itself be older.
-    IF first AND made < clock_timestamp() - interval '1 day' THEN
-        PERFORM tandem.check_inbox_id(message_id);
+    IF first AND made < clock_timestamp() - interval '1 day' AND NOT tandem.inbox_covers(message_id) THEN
+        RETURN tandem.once_late(consumer, message_id);
+    END IF;
+    -- It may have come before there was a leaf for it.
+    IF first AND EXISTS (SELECT FROM tandem.inbox_late AS l WHERE l.consumer = once.consumer AND l.message_id = once.message_id) THEN
+        RETURN false;
     END IF;
     RETURN first;
 END
@@ -181,20 +211,44 @@ BEGIN
 END
 $$;
 
--- Refuses a UUIDv7 that no leaf covers: TD010 below the floor, TD011 above.
-CREATE FUNCTION tandem.check_inbox_id(id uuid) RETURNS void
+-- Whether a leaf covers a UUIDv7.
+CREATE FUNCTION tandem.inbox_covers(id uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN id >= tandem.uuid_at(tandem.inbox_floor_time()) AND id < tandem.uuid_at((SELECT b.ceiling FROM tandem.inbox_bounds AS b));
+END
+$$;
+
+-- The answer for a UUIDv7 that no leaf covers, by the consumer's policy: TD010
+-- below the floor and TD011 above the ceiling, or true the first time since.
+CREATE FUNCTION tandem.once_late(consumer text, message_id uuid) RETURNS boolean
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
 DECLARE
     floor   timestamptz := tandem.inbox_floor_time();
     ceiling timestamptz := (SELECT b.ceiling FROM tandem.inbox_bounds AS b);
 BEGIN
-    IF id < tandem.uuid_at(floor) THEN
-        RAISE EXCEPTION 'message id % was made at %, before the inbox''s floor %: it cannot be proved new', id, tandem.uuid_time(id), floor
-            USING ERRCODE = 'TD010', COLUMN = 'message_id';
-    ELSIF id >= tandem.uuid_at(ceiling) THEN
-        RAISE EXCEPTION 'message id % claims to be made at %, for which the inbox has no leaf (they end at %)', id, tandem.uuid_time(id), ceiling
+    IF EXISTS (SELECT FROM tandem.inbox_consumer AS c WHERE c.consumer = once_late.consumer AND c.unprovable = 'process') THEN
+        INSERT INTO tandem.inbox_late (consumer, message_id) VALUES (consumer, message_id) ON CONFLICT DO NOTHING;
+        RETURN FOUND;
+    ELSIF message_id < tandem.uuid_at(floor) THEN
+        RAISE EXCEPTION 'message id % was made at %, before the inbox''s floor %: it cannot be proved new', message_id, tandem.uuid_time(message_id), floor
+            USING ERRCODE = 'TD010', COLUMN = 'message_id', HINT = 'to process such messages all the same, see tandem.set_inbox_policy';
+    ELSE
+        RAISE EXCEPTION 'message id % claims to be made at %, for which the inbox has no leaf (they end at %)', message_id, tandem.uuid_time(message_id), ceiling
             USING ERRCODE = 'TD011', COLUMN = 'message_id', HINT = 'if the time is right, call tandem.maintain_inbox()';
     END IF;
+END
+$$;
+
+-- Records what a consumer does about ids that cannot be proved new: 'refuse' or
+-- 'process', see inbox_consumer.
+CREATE FUNCTION tandem.set_inbox_policy(consumer text, unprovable text) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    INSERT INTO tandem.inbox_consumer AS c (consumer, unprovable) VALUES (consumer, unprovable)
+        ON CONFLICT ON CONSTRAINT inbox_consumer_pkey DO UPDATE SET unprovable = excluded.unprovable, configured_at = clock_timestamp();
 END
 $$;
 -- +goose StatementEnd
@@ -202,7 +256,9 @@ $$;
 UPDATE tandem.settings SET schema_version = 5;
 
 -- +goose Down
-DROP FUNCTION tandem.check_inbox_id(uuid);
+DROP FUNCTION tandem.set_inbox_policy(text, text);
+DROP FUNCTION tandem.once_late(text, uuid);
+DROP FUNCTION tandem.inbox_covers(uuid);
 DROP FUNCTION tandem.once(text, text);
 DROP FUNCTION tandem.once(text, uuid);
 DROP FUNCTION tandem.maintain_inbox();
@@ -211,6 +267,8 @@ DROP FUNCTION tandem.uuid_time(uuid);
 DROP FUNCTION tandem.uuid_at(timestamptz);
 DROP SEQUENCE tandem.inbox_floor;
 DROP TABLE tandem.inbox_bounds;
+DROP TABLE tandem.inbox_late;
+DROP TABLE tandem.inbox_consumer;
 DROP TABLE tandem.inbox_foreign;
 DROP TABLE tandem.inbox;
 UPDATE tandem.settings SET schema_version = 4;

@@ -9,7 +9,7 @@ import (
 )
 
 // needs is what a relay and its commands need, beside the leaves: the grants of
-// migrations/sql/00007_roles.sql. A test revokes each of them.
+// migrations/sql/00008_roles.sql. A test revokes each of them.
 var needs = []struct{ privileges, objects string }{
 	{"SELECT", "settings log log_position parked published"},
 	{"SELECT INSERT TRUNCATE", "checkpoint"},

@@ -36,7 +36,9 @@ BEGIN
             EXECUTE format('GRANT SELECT ON tandem.parked, tandem.published TO %I', role);
             EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox() TO %I', role);
         WHEN 'tandem_consumer' THEN
-            EXECUTE format('GRANT SELECT, INSERT ON tandem.inbox, tandem.inbox_foreign TO %I', role);
+            EXECUTE format('GRANT SELECT, INSERT ON tandem.inbox, tandem.inbox_foreign, tandem.inbox_late, tandem.inbox_dropped TO %I', role);
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE ON tandem.inbox_consumer, tandem.inbox_partition TO %I', role);
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tandem.inbox_aside TO %I', role);
             EXECUTE format('GRANT SELECT ON tandem.inbox_bounds TO %I', role);
             EXECUTE format('GRANT SELECT ON SEQUENCE tandem.inbox_floor TO %I', role);
             EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox() TO %I', role);
@@ -69,7 +71,7 @@ REVOKE ALL ON FUNCTION tandem.maintain_inbox() FROM PUBLIC;
 SELECT tandem.grant_roles();
 
 -- As relay/internal/findings/functions.go computes it again.
-UPDATE tandem.settings SET schema_version = 7, functions = (
+UPDATE tandem.settings SET schema_version = 8, functions = (
     SELECT jsonb_object_agg(format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)),
         md5(concat_ws(' ', p.prosrc, p.proconfig, p.prosecdef, p.provolatile, l.lanname)))
     FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
@@ -78,4 +80,4 @@ UPDATE tandem.settings SET schema_version = 7, functions = (
 -- +goose Down
 -- The roles stay: another database of the cluster may use them.
 DROP FUNCTION tandem.grant_roles();
-UPDATE tandem.settings SET schema_version = 6, functions = NULL;
+UPDATE tandem.settings SET schema_version = 7, functions = NULL;
