@@ -17,6 +17,13 @@ const (
 	Stop
 )
 
+// Reasons that package inbox gives, for a runner's policies.
+const (
+	Undecodable = "undecodable"
+	UnknownType = "unknown type"
+	Tombstone   = "tombstone"
+)
+
 // Error is an error of a handler, and what it asks for.
 type Error struct {
 	Kind   Kind
