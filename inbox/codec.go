@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/tandem-outbox/tandem/inbox/internal/ids"
 	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 )
 
@@ -101,7 +102,7 @@ type DecodeError struct {
 }
 
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("inbox: decode message %s of type %s into %s: %v", short(e.MessageID), short(e.Type), e.Into, e.Err)
+	return fmt.Sprintf("inbox: decode message %s of type %s into %s: %v", ids.Quoted(e.MessageID), ids.Quoted(e.Type), e.Into, e.Err)
 }
 
 // Unwrap returns the codec's error.
