@@ -97,6 +97,9 @@ func (a *Applier) handle(ctx context.Context, s *Session, items []Item) (handled
 	if !a.Each && len(messages) > 0 {
 		return len(messages), a.call(ctx, s, messages, from, 0)
 	}
+	if a.Unrecorded {
+		return a.handleOnce(ctx, s, items, messages, from)
+	}
 	for n, i := range from {
 		err := a.call(ctx, s, messages[n:n+1], from[n:n+1], n)
 		var f *Failure

@@ -14,8 +14,12 @@ type Item struct {
 	// Aside is the row of tandem.inbox_aside that the message was read from; 0
 	// where it came from the broker.
 	Aside int64
+	// Lane is that of the row.
+	Lane Lane
 	// Redriven means that an operator has asked for this attempt.
 	Redriven bool
+	// Prepared is the runner's own mark.
+	Prepared bool
 	// Proof is by what a repetition of the message will be known.
 	Proof Proof
 	// Verdict says what is to become of the message instead of being handled.
@@ -43,6 +47,7 @@ const (
 	Parked   State = "parked"
 	Held     State = "held"
 	Skipped  State = "skipped" // for good: its id is recorded
+	Lost     State = "lost"    // for good, of a consumer that records nothing
 )
 
 // Scope is what waits behind a message that is set aside.
@@ -72,7 +77,9 @@ type Verdict struct {
 }
 
 // aside tells whether the message is to be stored.
-func (v *Verdict) aside() bool { return v != nil && v.State != Skipped }
+func (v *Verdict) aside() bool {
+	return v != nil && (v.State == Retrying || v.State == Parked || v.State == Held)
+}
 
 // LaneOf returns the lane of a message that holds that much.
 func LaneOf(m *inbox.Message, scope Scope) Lane {

@@ -17,11 +17,17 @@ const (
 	Stop
 )
 
-// Reasons that package inbox gives, for a runner's policies.
+// Reasons, by which operators select messages that were set aside.
 const (
+	Handler     = "handler"
+	Panic       = "panic"
+	MissingID   = "missing id"
+	InvalidID   = "invalid id"
+	Unprovable  = "unprovable"
+	Malformed   = "malformed"
+	Tombstone   = "tombstone"
 	Undecodable = "undecodable"
 	UnknownType = "unknown type"
-	Tombstone   = "tombstone"
 )
 
 // Error is an error of a handler, and what it asks for.
