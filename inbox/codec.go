@@ -110,9 +110,11 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 
 var errTombstone = errors.New("inbox: the message is a tombstone (a null value): give an OnTombstone, or a plain Handler for such messages")
 
-// decode returns the value of m, or the error that parks it. A panic of the codec
-// is the message's fault, as an error of it is.
-func decode[T any](codec Codec[T], m Message) (value T, err error) {
+// Decode returns the value of m, or the error that parks it and that the handler
+// is to return: "tombstone" for a null value, else "undecodable", a [*DecodeError].
+// [Typed] calls it; it is for handlers that are no [Handler], such as those on
+// database/sql. A panic of the codec is the message's fault, as an error of it is.
+func Decode[T any](codec Codec[T], m Message) (value T, err error) {
 	if m.Value == nil {
 		return value, ParkAs(outcome.Tombstone, errTombstone)
 	}

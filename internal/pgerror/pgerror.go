@@ -1,5 +1,5 @@
 // Package pgerror reads errors of Postgres's, whichever driver brings them: pgx,
-// lib/pq, or one that at least tells the SQLSTATE.
+// lib/pq, bun's pgdriver, or one that at least tells the SQLSTATE.
 package pgerror
 
 import (
@@ -14,7 +14,7 @@ func State(err error) string {
 	if errors.As(err, &e) {
 		return e.SQLState()
 	}
-	return ""
+	return field(err, 'C')
 }
 
 // Message is what Postgres says, without what a driver puts around it; all of
@@ -37,6 +37,8 @@ func field(err error, letter byte) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch letter {
+		case 'C':
+			return pg.Code
 		case 'M':
 			return pg.Message
 		case 'D':
@@ -45,9 +47,13 @@ func field(err error, letter byte) string {
 			return pg.ColumnName
 		}
 	}
-	var pq interface{ Get(field byte) string }
+	var pq interface{ Get(field byte) string } // of lib/pq
 	if errors.As(err, &pq) {
 		return pq.Get(letter)
+	}
+	var bun interface{ Field(field byte) string } // of pgdriver
+	if errors.As(err, &bun) {
+		return bun.Field(letter)
 	}
 	return ""
 }
