@@ -1,12 +1,14 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tandem-outbox/tandem/inbox/internal/once"
+	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
 // Once records in tx that consumer has processed the message id, and returns
@@ -24,6 +26,7 @@ func Once(ctx context.Context, tx pgx.Tx, consumer, id string) (first bool, err 
 // Inbox is an inbox in a schema of another name than "tandem". The package's
 // functions are for that one.
 type Inbox struct {
+	schema    string
 	statement string
 }
 
@@ -36,7 +39,7 @@ func New(schemaName string) (*Inbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Inbox{statement}, nil
+	return &Inbox{cmp.Or(schemaName, schema.Default), statement}, nil
 }
 
 // Once is [Once] in this inbox.
