@@ -28,10 +28,11 @@ func Once(ctx context.Context, tx pgx.Tx, consumer, id string) (first bool, err 
 // Inbox is an inbox in a schema of another name than "tandem". The package's
 // functions are for that one.
 type Inbox struct {
-	once string
+	schema string
+	once   string
 }
 
-var standard = &Inbox{once: onceSQL}
+var standard = &Inbox{schema: schema.Default, once: onceSQL}
 
 // New returns the inbox in the schema of that name; an empty name means
 // "tandem". It does not connect. The error is about the name.
@@ -42,7 +43,7 @@ func New(schemaName string) (*Inbox, error) {
 	if err := schema.Check(schemaName); err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
-	return &Inbox{once: schema.Rewrite(onceSQL, schemaName)}, nil
+	return &Inbox{schema: schemaName, once: schema.Rewrite(onceSQL, schemaName)}, nil
 }
 
 // Once is [Once] in this inbox.

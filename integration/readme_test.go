@@ -369,7 +369,7 @@ func (w *readmeWorld) charge(pool *pgxpool.Pool) {
 	tx, err := pool.Begin(w.Context())
 	require.NoError(w, err)
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	handler := billing()
+	handler := billingHandler()
 	require.NoError(w, handler(w.Context(), tx, inbox.Message{ID: "m-1", Type: "order.placed", Value: []byte(`{"id": "o-9", "cents": 900}`)}))
 	require.NoError(w, handler(w.Context(), tx, inbox.Message{ID: "m-2", Type: "order.cancelled"}))
 	var undecodable *inbox.DecodeError
