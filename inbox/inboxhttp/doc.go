@@ -90,6 +90,10 @@
 //   - Authenticate before, and name the client in Config.Scope.
 //   - Know that answers are kept as they are, bodies and Set-Cookie included,
 //     readable for whoever may read tandem.inbox_answer.
+//   - Run a relay, a consumer or inbox.Maintain on the database: they delete what
+//     has expired.
+//   - Use the transaction until the handler returns and no longer: a
+//     http.TimeoutHandler goes around the middleware, not into it.
 //   - Expect a buffered answer: no Flush, no Hijack, no trailers. Content-Length,
 //     Date and what belongs to one connection (Connection, Transfer-Encoding, …)
 //     are not taken from the handler; net/http sets them.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
 )
 
 func TestARepetitionGetsTheSameAnswer(t *testing.T) {
@@ -192,6 +194,12 @@ func TestAnExpiredAnswerIsNone(t *testing.T) {
 	var kept float64
 	require.NoError(t, w.admin.QueryRow(t.Context(), `SELECT extract(epoch FROM expires_at - stored_at) FROM tandem.inbox_answer`).Scan(&kept))
 	require.InDelta(t, 24*3600, kept, 60)
+
+	require.Zero(t, inboxtest.Count(t, w.pool, `SELECT tandem.expire_inbox()`))
+	_, err = w.admin.Exec(t.Context(), `UPDATE tandem.inbox_answer SET expires_at = now() - interval '1 second'`)
+	require.NoError(t, err)
+	require.Equal(t, 1, inboxtest.Count(t, w.pool, `SELECT tandem.expire_inbox()`))
+	require.Zero(t, w.kept())
 }
 
 func TestTheKeyIsRequired(t *testing.T) {
