@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/tandem-outbox/tandem/internal/pgerror"
 )
 
 var (
@@ -56,7 +56,7 @@ func (m *Middleware) refuse(r *http.Request, err error) answer {
 // passing tells whether err may be another time: trouble with the connection, or
 // between transactions.
 func passing(err error) bool {
-	switch c := code(err); c {
+	switch c := pgerror.State(err); c {
 	case "", // no answer, or none in time
 		"40001", "40P01", "55P03", // serialization_failure, deadlock_detected, lock_not_available
 		"57P01", "57P02", "57P03", // shut down, crash, starting up
@@ -68,7 +68,7 @@ func passing(err error) bool {
 }
 
 func hint(err error) string {
-	switch code(err) {
+	switch pgerror.State(err) {
 	case "42P01", "3F000": // undefined_table, invalid_schema_name
 		return "run `tandem migrate up`, or correct Config.Schema"
 	case "42501": // insufficient_privilege
@@ -77,12 +77,4 @@ func hint(err error) string {
 		return "connect to the primary (target_session_attrs=read-write)"
 	}
 	return "see the server's log"
-}
-
-func code(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code
-	}
-	return ""
 }
