@@ -30,10 +30,10 @@ var errDrained = errors.New("the partition was to be given up and DrainTimeout i
 // (lanes.go).
 type partition struct {
 	*member
-	topic  string
-	id     int
-	log    *slog.Logger
-	commit func(offset int64) error // of what was processed, exclusive
+	topic   string
+	id      int
+	log     *slog.Logger
+	offsets *offsets
 
 	fence *apply.Fence // nil until the partition is claimed
 	lanes lanes        // what is set aside
@@ -45,12 +45,12 @@ type partition struct {
 	streak int       // different messages that failed since one succeeded
 	resume time.Time // live messages wait until then: the streak is too long
 
-	failures, conflicts            backoff
-	outages, fetches               backoff
-	conflicted                     int // conflicts in a row
-	applying, fetching, committing trouble
-	setAside                       seldom
-	state                          *PartitionStats
+	failures, conflicts backoff
+	outages, fetches    backoff
+	conflicted          int // conflicts in a row
+	applying, fetching  trouble
+	setAside            seldom
+	state               *PartitionStats
 }
 
 // queue is messages in the order in which they are to be applied.
@@ -64,19 +64,19 @@ type queue struct {
 
 func (m *member) newPartition(topic string, id int, offset int64, commit func(int64) error) *partition {
 	log := m.config.Logger.With("topic", topic, "partition", id)
+	state := m.stats.partition(topic, id)
 	return &partition{
-		member: m, topic: topic, id: id, log: log, commit: commit, next: offset,
-		live:       queue{limit: m.config.BatchSize},
-		aside:      queue{limit: m.config.BatchSize},
-		failures:   backoff{min: m.config.RetryMin, max: m.config.RetryMax},
-		conflicts:  backoff{min: 10 * time.Millisecond, max: time.Second},
-		outages:    backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
-		fetches:    backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
-		applying:   trouble{log: log},
-		fetching:   trouble{log: log},
-		committing: trouble{log: log},
-		setAside:   seldom{log: log},
-		state:      m.stats.partition(topic, id),
+		member: m, topic: topic, id: id, log: log, next: offset, state: state,
+		offsets:   newOffsets(commit, trouble{log: log}, state),
+		live:      queue{limit: m.config.BatchSize},
+		aside:     queue{limit: m.config.BatchSize},
+		failures:  backoff{min: m.config.RetryMin, max: m.config.RetryMax},
+		conflicts: backoff{min: 10 * time.Millisecond, max: time.Second},
+		outages:   backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
+		fetches:   backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
+		applying:  trouble{log: log},
+		fetching:  trouble{log: log},
+		setAside:  seldom{log: log},
 	}
 }
 
@@ -84,6 +84,8 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 // under the context work, which ends later. An error ends the whole Run.
 func (p *partition) run(ctx, work context.Context) error {
 	defer p.publish(false)
+	go p.offsets.run()
+	defer p.offsets.close()
 	turn := p.turn
 	if p.config.Delivery == AtMostOnce {
 		turn = p.turnOnce
@@ -174,17 +176,7 @@ func (p *partition) commitAfter(batch []apply.Item) {
 		p.live.items = nil // the memory
 		offset = p.next    // also past what holds no message, such as markers
 	}
-	p.commitOffset(offset)
-}
-
-func (p *partition) commitOffset(offset int64) bool {
-	if err := p.commit(offset); err != nil {
-		p.committing.warn("commit", "could not commit an offset: messages before it may be delivered again, and will be known", "offset", offset, "error", err)
-		return false
-	}
-	p.state.committed(offset)
-	p.committing.over()
-	return true
+	p.offsets.set(offset)
 }
 
 // failed decides what a step's error means, and waits where to repeat it at once
