@@ -35,7 +35,8 @@
 //     transaction;
 //   - locks the row of inbox_partition first, with a lock that batches do not
 //     mind, then the messages, of which it never waits for one (SKIP LOCKED): what
-//     a batch holds at this moment is the consumer's, and there is no deadlock;
+//     a batch holds at this moment is the consumer's, and there is no deadlock. A
+//     batch locks the messages that it handles again before it handles them;
 //   - takes held messages only while the first of their lane is locked, so that
 //     nobody handles them meanwhile;
 //   - leaves alone what carries a redrive;

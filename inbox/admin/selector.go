@@ -47,10 +47,7 @@ func (s Selector) Empty() bool {
 func (s Selector) arguments(more ...any) []any {
 	var messages, states []string
 	for _, id := range s.IDs {
-		messages = append(messages, id)
-		if normal := ids.Parse(id).Text; normal != id { // a UUID in another spelling
-			messages = append(messages, normal)
-		}
+		messages = append(messages, ids.Parse(id).Text)
 	}
 	for _, state := range s.States {
 		states = append(states, string(state))

@@ -4,11 +4,14 @@ package admin
 // is a transaction of its own in READ COMMITTED. None is on a hot path: they read
 // tandem.inbox_aside as the planner likes.
 
+// sqlID is a's id in the one spelling of it, as ids.Parse has it.
+const sqlID = `CASE WHEN a.message_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN lower(a.message_id) ELSE a.message_id END`
+
 // sqlMatches is a Selector as a condition on a: $1 numbers, $2 consumers, $3 ids,
 // $4 topics, $5 a partition, $6 an offset, $7 keys, each NULL for any; $8 a part
 // of the reason or error; $9 states, or NULL.
 const sqlMatches = `($1::bigint[] IS NULL OR a.aside = ANY ($1)) AND ($2::text[] IS NULL OR a.consumer = ANY ($2))
-	AND ($3::text[] IS NULL OR a.message_id = ANY ($3)) AND ($4::text[] IS NULL OR a.topic = ANY ($4))
+	AND ($3::text[] IS NULL OR ` + sqlID + ` = ANY ($3)) AND ($4::text[] IS NULL OR a.topic = ANY ($4))
 	AND ($5::integer IS NULL OR a.partition = $5) AND ($6::bigint IS NULL OR a.position = $6)
 	AND ($7::bytea[] IS NULL OR a.key = ANY ($7))
 	AND ($8::text = '' OR strpos(lower(a.reason), lower($8)) > 0 OR strpos(lower(a.error), lower($8)) > 0)
@@ -42,7 +45,7 @@ const sqlBehind = `SELECT f.aside FROM (
 JOIN tandem.inbox_aside AS f ON f.aside = h.first AND f.state <> 'held' GROUP BY f.aside ORDER BY f.aside LIMIT 10`
 
 // sqlHere locks the partitions of messages that match, in order, before any
-// message: %s is which of them may be taken. Batches hold FOR KEY SHARE on the
+// message. Batches hold FOR KEY SHARE on the
 // row, which this lock does not mind; to wait for it is to wait for the owner's
 // or another operator's single statement. A message is never without that row:
 // its consumer wrote it while it had the row locked.
@@ -109,8 +112,8 @@ ORDER BY p.consumer, p.topic, p.partition`
 
 // sqlDropped is a Selector on what was given up: whose content is gone, but not
 // that it was there. Without the numbers, the reason and the state.
-const sqlDropped = `SELECT d.kind, d.by, d.why, d.received_at FROM tandem.inbox_dropped AS d
-WHERE ($1::text[] IS NULL OR d.consumer = ANY ($1)) AND ($2::text[] IS NULL OR d.message_id = ANY ($2))
-	AND ($3::text[] IS NULL OR d.topic = ANY ($3)) AND ($4::integer IS NULL OR d.partition = $4)
-	AND ($5::bigint IS NULL OR d.position = $5) AND ($6::bytea[] IS NULL OR d.key = ANY ($6))
-ORDER BY d.dropped DESC LIMIT 1`
+const sqlDropped = `SELECT a.kind, a.by, a.why, a.received_at FROM tandem.inbox_dropped AS a
+WHERE ($1::text[] IS NULL OR a.consumer = ANY ($1)) AND ($2::text[] IS NULL OR ` + sqlID + ` = ANY ($2))
+	AND ($3::text[] IS NULL OR a.topic = ANY ($3)) AND ($4::integer IS NULL OR a.partition = $4)
+	AND ($5::bigint IS NULL OR a.position = $5) AND ($6::bytea[] IS NULL OR a.key = ANY ($6))
+ORDER BY a.dropped DESC LIMIT 1`
