@@ -39,7 +39,9 @@ none, or one older than the inbox remembers): that is your decision. Look first.
 		if err := o.mayAsk(sys); err != nil {
 			return err
 		}
-		return o.inbox(ctx, func(ctx context.Context, desk *inboxadmin.Operator) error { return o.redriveMessages(ctx, sys, desk, s) })
+		return o.inbox(ctx, func(ctx context.Context, desk *inboxadmin.Operator) error {
+			return o.redriveMessages(ctx, sys, desk, s)
+		})
 	}))
 }
 

@@ -21,6 +21,7 @@ type setting struct {
 	required bool
 	secret   bool   // the value is not repeated in messages
 	flagOnly bool   // says something about one call, not about a system
+	notEmpty bool   // to give it without a value is an error, not as if it were not given
 	toggle   bool   // may stand without a value
 	join     string // given again it adds, after this; empty means that it replaces
 
