@@ -30,6 +30,22 @@
 //     runs on the database: it makes the storage of the coming year and empties
 //     what is older than the retention (tandem.inbox_bounds, 14 days).
 //
+// # Messages of several types
+//
+// A [Router] hands messages to handlers by their type, and a handler made by
+// [Typed] gets them decoded: by [JSON], or by any function that is a [CodecFunc].
+// What it cannot do is parked with a reason to select by: a type that nobody
+// handles, a payload that cannot be decoded, a null value.
+//
+//	router := inbox.NewRouter()
+//	inbox.On(router, "order.placed", inbox.JSON[Order](), charge)
+//	router.Handle("order.viewed", inbox.Ignore)
+//
+// # Consume, effects, produce
+//
+// A handler may add events in the transaction of its effects, with package outbox
+// and the context it was given. They tell what they come from: see [WithCause].
+//
 // # Ids
 //
 // An id is any text of 1 to 1,000 bytes. A text of the form 8-4-4-4-12 is that

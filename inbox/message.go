@@ -26,6 +26,8 @@ type Message struct {
 	// broker got it.
 	Time time.Time
 
+	// Sent is the broker's own time of the message.
+	Sent        time.Time
 	ContentType string
 
 	// Headers are all headers as received, those above included.

@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/outbox"
 )
@@ -316,23 +317,25 @@ func TestReadmeRuns(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 2)
 	go func() { ended <- runRelay(running, w.url("relay"), w.brokers) }()
-	billing := w.pool("billing")
-	go func() { ended <- runBilling(running, billing, w.brokers) }()
+	biller := w.pool("billing")
+	go func() { ended <- runBilling(running, biller, w.brokers) }()
 	require.NoError(t, placeOrder(ctx, shop, Order{"o-4", 400}))
 	require.Eventually(t, func() bool {
 		var n int
-		require.NoError(t, billing.QueryRow(ctx, `SELECT count(*) FROM charges`).Scan(&n))
+		require.NoError(t, biller.QueryRow(ctx, `SELECT count(*) FROM charges`).Scan(&n))
 		return n == 4
 	}, time.Minute, 20*time.Millisecond)
 	stop()
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
 
+	w.charge(biller)
+
 	for range 2 {
-		require.NoError(t, bookPayment(ctx, billing, "payment-1", 100))
+		require.NoError(t, bookPayment(ctx, biller, "payment-1", 100))
 	}
 	var booked int
-	require.NoError(t, billing.QueryRow(ctx, `SELECT count(*) FROM bookings`).Scan(&booked))
+	require.NoError(t, biller.QueryRow(ctx, `SELECT count(*) FROM bookings`).Scan(&booked))
 	require.Equal(t, 1, booked)
 	require.Equal(t, []string{"t"}, w.sql())
 	require.Contains(t, w.yaml(), "published 0 events")
@@ -343,6 +346,24 @@ func TestReadmeRuns(t *testing.T) {
 	for _, language := range []string{"sh", "sql", "yaml"} {
 		require.Equalf(t, len(w.blocks[language]), w.done[language], "a block of %s was not run", language)
 	}
+}
+
+// charge tries the handler that also writes an event, and takes both back.
+func (w *readmeWorld) charge(pool *pgxpool.Pool) {
+	w.Helper()
+	_, err := w.pool("postgres").Exec(w.Context(), `GRANT tandem_writer TO billing`)
+	require.NoError(w, err)
+	tx, err := pool.Begin(w.Context())
+	require.NoError(w, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	handler := billing()
+	require.NoError(w, handler(w.Context(), tx, inbox.Message{ID: "m-1", Type: "order.placed", Value: []byte(`{"id": "o-9", "cents": 900}`)}))
+	require.NoError(w, handler(w.Context(), tx, inbox.Message{ID: "m-2", Type: "order.cancelled"}))
+	var undecodable *inbox.DecodeError
+	require.ErrorAs(w, handler(w.Context(), tx, inbox.Message{ID: "m-3", Type: "order.placed", Value: []byte("o-9")}), &undecodable)
+	var charged int
+	require.NoError(w, tx.QueryRow(w.Context(), `SELECT count(*) FROM charges WHERE order_id = 'o-9'`).Scan(&charged))
+	require.Equal(w, 1, charged)
 }
 
 // read returns the first n records of a topic by their keys.

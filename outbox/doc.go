@@ -10,6 +10,10 @@
 //
 // What Kafka would refuse later is refused now, as an [*InvalidEventError].
 //
+// In a handler of package inbox, events get headers that tell which message they
+// come from, and continue its trace; see Headers of [Event]. Pass on the handler's
+// context, or a child of it.
+//
 // # What the caller still does
 //
 // Return the error and roll back: Postgres would not commit after most of them,

@@ -38,6 +38,11 @@ type Event struct {
 	// Headers become record headers of the same names. Names are not empty and
 	// do not begin with "ce_" in any case; "content-type" and "traceparent" are
 	// yours to set. UTF-8 without zero bytes.
+	//
+	// "ce_causationid" and "ce_correlationid" are yours too: the id of the message
+	// that led to this event, and the id of what began it all. In a handler of
+	// package inbox they, traceparent and tracestate default to the message's, by
+	// way of the context. The limit on an event's size counts them.
 	Headers map[string]string
 
 	// Partition sends the event to this partition, counted from 0, whatever

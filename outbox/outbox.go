@@ -12,7 +12,9 @@ import (
 var inDefaultSchema = &Writer{insert.In(schema.Default)}
 
 // Add adds events in tx, in their order, with one statement however many they
-// are. No events are no statement and no error.
+// are. No events are no statement and no error. Where ctx is that of a handler
+// of package inbox, the events get headers that tell what they come from; see
+// Headers of [Event].
 //
 // The error is an [*InvalidEventError] for an event that must not be written,
 // [ErrNoTransaction] for a nil tx, else Postgres's with what was being done.
@@ -31,8 +33,16 @@ func Add(ctx context.Context, tx pgx.Tx, events ...Event) error {
 // comes from the Close of the batch's results, as the same types of error as
 // from Add. Who reads the results one by one instead gets Postgres's error with
 // code TD001 for an event that is too large.
+//
+// In a handler of package inbox use [QueueContext].
 func Queue(batch *pgx.Batch, events ...Event) error {
 	return inDefaultSchema.Queue(batch, events...)
+}
+
+// QueueContext is [Queue] for events that come from what ctx tells, as those of
+// Add do. It does nothing else with ctx.
+func QueueContext(ctx context.Context, batch *pgx.Batch, events ...Event) error {
+	return inDefaultSchema.QueueContext(ctx, batch, events...)
 }
 
 // LockKey makes other transactions that call it for one of these keys wait until

@@ -38,7 +38,7 @@ func (w *Writer) Add(ctx context.Context, tx pgx.Tx, events ...Event) error {
 	if isNil(tx) {
 		return ErrNoTransaction
 	}
-	columns, err := check(events)
+	columns, err := check(ctx, events)
 	if err != nil || columns.Len() == 0 {
 		return err
 	}
@@ -48,10 +48,15 @@ func (w *Writer) Add(ctx context.Context, tx pgx.Tx, events ...Event) error {
 
 // Queue is the function [Queue] for this Writer's schema.
 func (w *Writer) Queue(batch *pgx.Batch, events ...Event) error {
+	return w.QueueContext(context.Background(), batch, events...)
+}
+
+// QueueContext is the function [QueueContext] for this Writer's schema.
+func (w *Writer) QueueContext(ctx context.Context, batch *pgx.Batch, events ...Event) error {
 	if batch == nil {
 		return ErrNoTransaction
 	}
-	columns, err := check(events)
+	columns, err := check(ctx, events)
 	if err != nil || columns.Len() == 0 {
 		return err
 	}
@@ -76,8 +81,8 @@ func (w *Writer) LockKey(ctx context.Context, tx pgx.Tx, keys ...string) error {
 	return w.statements.Locked(err)
 }
 
-func check(events []Event) (*insert.Columns, error) {
-	columns := insert.NewColumns(len(events))
+func check(ctx context.Context, events []Event) (*insert.Columns, error) {
+	columns := insert.NewColumns(ctx, len(events))
 	for _, e := range events {
 		if err := columns.Append(insert.Event(e)); err != nil {
 			return nil, typed(err)

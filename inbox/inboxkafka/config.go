@@ -38,11 +38,34 @@ type Config struct {
 	Schema string
 
 	// MessageID returns the id to deduplicate a message by, for messages
-	// without ce_id, or to deduplicate by a business key. It sees the message
-	// as the handler will, its ID being the ce_id (empty where there is none).
-	// An error blocks the partition like one of the handler. It must give the
-	// same message the same id every time. Defaults to the ce_id.
+	// without ce_id, or to deduplicate by a business key (a transaction's or a
+	// notification's id). It sees the message as the handler will, its ID being
+	// the ce_id (empty where there is none). It must give the same message the
+	// same id every time. An error is treated like a missing id. Defaults to
+	// the ce_id.
 	MessageID func(m inbox.Message) (string, error)
+
+	// Delivery is ExactlyOnce unless set to AtMostOnce.
+	Delivery Delivery
+
+	// Policies say what becomes of messages that cannot be handled as they
+	// came. Each defaults to Park.
+	Policies Policies
+
+	// Hold says what waits behind a message that was set aside. Defaults to
+	// HoldKey.
+	Hold Hold
+
+	// MaxAttempts is how often a message is tried before it is parked. Defaults
+	// to 10, which with the default pauses takes about a minute and a half.
+	MaxAttempts int
+
+	// BreakAfter is how many different messages of a partition may fail in a
+	// row, none succeeding in between, until it is taken for the handler's or
+	// its surroundings' fault and not the messages': then nothing more is set
+	// aside or parked, and the partition waits, trying again with growing
+	// pauses, until a message succeeds. Defaults to 20.
+	BreakAfter int
 
 	// BatchSize is the greatest number of messages in one transaction.
 	// Defaults to 500.
@@ -57,9 +80,9 @@ type Config struct {
 	// is taken all the same. Defaults to 1 MiB.
 	FetchBytes int
 
-	// RetryMin and RetryMax are the pauses after the first failure of a batch
-	// and the longest one; they double in between, and vary by half so that
-	// consumers do not retry together. Default to 200ms and 30s.
+	// RetryMin and RetryMax are the pauses after a message's first failure and
+	// the longest one; they double in between, and vary by half so that
+	// messages do not come back together. Default to 200ms and 30s.
 	RetryMin, RetryMax time.Duration
 
 	// LockTimeout is how long a statement of the batch's transaction waits for
@@ -102,10 +125,27 @@ type Config struct {
 	// DialContext with a limit of 5s.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// Hooks observe the work, for metrics and traces.
+	Hooks Hooks
+
 	// Logger gets every change of state once, not every attempt. Defaults to
 	// slog.Default().
 	Logger *slog.Logger
 }
+
+// Delivery says how often the effects of a message may happen.
+type Delivery int
+
+const (
+	// ExactlyOnce records the message's id with its effects, and commits the
+	// offset after.
+	ExactlyOnce Delivery = iota
+	// AtMostOnce commits the offset first, and records nothing: a message whose
+	// handler fails, or that a crash meets, is lost. For metrics and the like,
+	// where a loss is cheaper than a duplicate. Lost messages that the consumer
+	// knows of are counted and logged.
+	AtMostOnce
+)
 
 // withDefaults returns a copy with every field set.
 func (c Config) withDefaults() Config {
@@ -113,6 +153,8 @@ func (c Config) withDefaults() Config {
 	c.Schema = cmp.Or(c.Schema, schema.Default)
 	c.BatchSize = cmp.Or(c.BatchSize, 500)
 	c.FetchBytes = cmp.Or(c.FetchBytes, 1<<20)
+	c.MaxAttempts = cmp.Or(c.MaxAttempts, 10)
+	c.BreakAfter = cmp.Or(c.BreakAfter, 20)
 	c.RetryMin = cmp.Or(c.RetryMin, 200*time.Millisecond)
 	c.RetryMax = cmp.Or(c.RetryMax, 30*time.Second)
 	c.LockTimeout = cmp.Or(c.LockTimeout, 5*time.Second)
@@ -177,6 +219,19 @@ func (c Config) check() error {
 	if c.FetchBytes < 1 || c.FetchBytes > 1<<30 {
 		bad("FetchBytes", "is %d, it must be from 1 to %d", c.FetchBytes, 1<<30)
 	}
+	if c.MaxAttempts < 1 {
+		bad("MaxAttempts", "is %d, it must be 1 or more", c.MaxAttempts)
+	}
+	if c.BreakAfter < 1 {
+		bad("BreakAfter", "is %d, it must be 1 or more", c.BreakAfter)
+	}
+	if c.Hold < HoldKey || c.Hold > HoldNothing {
+		bad("Hold", "is %d, it must be HoldKey, HoldPartition or HoldNothing", c.Hold)
+	}
+	if c.Delivery < ExactlyOnce || c.Delivery > AtMostOnce {
+		bad("Delivery", "is %d, it must be ExactlyOnce or AtMostOnce", c.Delivery)
+	}
+	c.Policies.check(bad)
 	c.checkTimes(bad)
 	return errors.Join(errs...)
 }

@@ -2,53 +2,94 @@ package inboxkafka
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"sync"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 )
 
-// Handler makes the effects of one message, all of them in tx, which holds a
-// whole batch and is committed or rolled back by the consumer. It is called for
-// messages that are new, in order within a partition, and by as many goroutines
-// as there are partitions. When it returns an error, the message and its batch
-// are repeated; ctx ends when the partition has to be given up.
-type Handler = func(ctx context.Context, tx pgx.Tx, m inbox.Message) error
+// Handler is [inbox.Handler]. It is called by as many goroutines as there are
+// partitions, in order within one; tx holds a whole batch and is committed or
+// rolled back by the consumer; ctx ends when the partition has to be given up.
+type Handler = inbox.Handler
 
-// Consumer consumes topics. Make one with NewConsumer.
+// Consumer consumes topics. Make one with NewConsumer, NewBatchConsumer or
+// NewSQLConsumer.
 type Consumer struct {
-	config Config
-	pool   *pgxpool.Pool
-	apply  *apply.Applier
+	config   Config
+	database apply.Database
+	apply    *apply.Applier
+	stats    *stats
 }
 
 // NewConsumer checks the configuration and connects to nothing yet. The error
 // holds a [*ConfigError] for everything that is wrong. The pool stays the
 // caller's, to close after Run has returned.
 func NewConsumer(config Config, pool *pgxpool.Pool, handler Handler) (*Consumer, error) {
+	return newConsumer(config, database(pool), handler == nil, true, func(ctx context.Context, s *apply.Session, m []inbox.Message) error {
+		return handler(ctx, s.Tx, m[0])
+	})
+}
+
+// NewBatchConsumer is [NewConsumer] for a handler that takes the new messages of
+// a transaction at once, for effects that are written as sets.
+func NewBatchConsumer(config Config, pool *pgxpool.Pool, handler inbox.BatchHandler) (*Consumer, error) {
+	return newConsumer(config, database(pool), handler == nil, false, func(ctx context.Context, s *apply.Session, m []inbox.Message) error {
+		return handler(ctx, s.Tx, m)
+	})
+}
+
+// SQLHandler is a [Handler] for database/sql, and for what is built on it. The
+// transaction is the consumer's: Commit and Rollback are not to be called.
+type SQLHandler = func(ctx context.Context, tx *sql.Tx, m inbox.Message) error
+
+// NewSQLConsumer is [NewConsumer] for database/sql. The handle must have been
+// opened with pgx's driver (github.com/jackc/pgx/v5/stdlib).
+func NewSQLConsumer(config Config, db *sql.DB, handler SQLHandler) (*Consumer, error) {
+	var d apply.Database
+	if db != nil {
+		d = apply.SQL(db)
+	}
+	return newConsumer(config, d, handler == nil, true, func(ctx context.Context, s *apply.Session, m []inbox.Message) error {
+		return handler(ctx, s.SQL, m[0])
+	})
+}
+
+func database(pool *pgxpool.Pool) apply.Database {
+	if pool == nil {
+		return nil
+	}
+	return apply.Pool(pool)
+}
+
+func newConsumer(config Config, database apply.Database, noHandler, each bool, handler apply.Handler) (*Consumer, error) {
 	config = config.withDefaults()
 	err := config.check()
-	if pool == nil {
-		err = errors.Join(err, errors.New("inboxkafka: the pool is nil: make one with pgxpool.New"))
+	if database == nil {
+		err = errors.Join(err, errors.New("inboxkafka: the database is nil: make a pool with pgxpool.New"))
 	}
-	if handler == nil {
+	if noHandler {
 		err = errors.Join(err, errors.New("inboxkafka: the handler is nil"))
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Consumer{config: config, pool: pool, apply: apply.New(apply.Config{
-		Pool:        pool,
+	c := &Consumer{config: config, database: database, stats: newStats()}
+	c.apply = apply.New(apply.Config{
+		Database:    database,
 		Schema:      config.Schema,
 		Consumer:    config.Consumer,
-		Handler:     handler,
+		Handler:     c.observed(handler, each),
+		Each:        each,
+		Unrecorded:  config.Delivery == AtMostOnce,
 		LockTimeout: config.LockTimeout,
 		IdleTimeout: config.IdleTimeout,
-	})}, nil
+	})
+	return c, nil
 }
 
 // Run consumes until ctx ends; then it finishes the batches in work, commits
@@ -58,8 +99,8 @@ func NewConsumer(config Config, pool *pgxpool.Pool, handler Handler) (*Consumer,
 // It returns a [*StartError] when what it needs is not there: at once where
 // something is wrong (a password, the schema's version, a topic that does not
 // exist), after Config.StartTimeout where it cannot be reached. Once it consumes
-// it survives restarts of Postgres and Kafka by itself; the one other error is
-// a handler that ended the batch's transaction by itself.
+// it survives restarts of Postgres and Kafka by itself; what ends it then is a
+// [*StoppedError], and a handler that ended the batch's transaction by itself.
 func (c *Consumer) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
@@ -77,5 +118,6 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer upkeep.Wait()
 	defer cancel()
 	upkeep.Go(func() { c.maintain(ctx) })
+	upkeep.Go(func() { c.beat(ctx) })
 	return c.consume(ctx, conns)
 }

@@ -37,9 +37,15 @@ func newFetcher(transport *kafka.Transport, c Config) *fetcher {
 	return &fetcher{transport: transport, brokers: kafka.TCP(c.Brokers...), maxBytes: int32(c.FetchBytes)}
 }
 
-// fetch returns the messages at and after offset, and the offset to go on at.
-// There may be none, and the offset move all the same.
-func (f *fetcher) fetch(ctx context.Context, topic string, partition int, offset int64, wait time.Duration) ([]inbox.Message, int64, error) {
+// fetched is what one request brought.
+type fetched struct {
+	messages []inbox.Message // there may be none, and next move all the same
+	next     int64           // the offset to go on at
+	end      int64           // of the partition
+}
+
+// fetch returns the messages at and after offset.
+func (f *fetcher) fetch(ctx context.Context, topic string, partition int, offset int64, wait time.Duration) (fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+fetchGrace)
 	defer cancel()
 	m, err := f.transport.RoundTrip(ctx, f.brokers, &fetch.Request{
@@ -55,22 +61,22 @@ func (f *fetcher) fetch(ctx context.Context, topic string, partition int, offset
 		}}}},
 	})
 	if err != nil {
-		return nil, offset, err
+		return fetched{}, err
 	}
 	response := m.(*fetch.Response)
 	if response.ErrorCode != 0 {
-		return nil, offset, kafka.Error(response.ErrorCode)
+		return fetched{}, kafka.Error(response.ErrorCode)
 	}
 	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return nil, offset, errors.New("the broker's answer lacks the partition")
+		return fetched{}, errors.New("the broker's answer lacks the partition")
 	}
 	answer := &response.Topics[0].Partitions[0]
 	if answer.ErrorCode != 0 {
-		return nil, offset, kafka.Error(answer.ErrorCode)
+		return fetched{}, kafka.Error(answer.ErrorCode)
 	}
 	d := decoder{topic: topic, partition: partition, asked: offset, next: offset, aborted: newAborted(answer.AbortedTransactions)}
 	err = d.read(answer.RecordSet.Records)
-	return d.messages, d.next, err
+	return fetched{messages: d.messages, next: d.next, end: answer.LastStableOffset}, err
 }
 
 // bounds returns the partition's first offset, and the one after its last.

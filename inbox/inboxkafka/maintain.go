@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
@@ -16,7 +18,9 @@ func (c *Consumer) maintain(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		var made, emptied int
-		err := c.pool.QueryRow(ctx, schema.Rewrite(`SELECT made, emptied FROM tandem.maintain_inbox()`, c.config.Schema)).Scan(&made, &emptied)
+		err := c.apply.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, schema.Rewrite(`SELECT made, emptied FROM tandem.maintain_inbox()`, c.config.Schema)).Scan(&made, &emptied)
+		})
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -30,15 +30,21 @@ func message(topic string, partition int, r *protocol.Record) (inbox.Message, er
 	for i, h := range r.Headers {
 		m.Headers[i] = inbox.Header{Name: h.Key, Value: h.Value}
 	}
+	m.Sent = r.Time.UTC()
+	attributes(&m)
+	return m, nil
+}
+
+// attributes reads what the headers say.
+func attributes(m *inbox.Message) {
 	m.ID = m.Header("ce_id")
 	m.Type = m.Header("ce_type")
 	m.Source = m.Header("ce_source")
 	m.ContentType = m.Header("content-type")
-	m.Time, err = time.Parse(time.RFC3339, m.Header("ce_time"))
-	if err != nil {
-		m.Time = r.Time.UTC()
+	var err error
+	if m.Time, err = time.Parse(time.RFC3339, m.Header("ce_time")); err != nil {
+		m.Time = m.Sent
 	}
-	return m, nil
 }
 
 func content(b protocol.Bytes) ([]byte, error) {

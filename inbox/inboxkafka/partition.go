@@ -5,22 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
-	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 )
-
-// errDrained is why a batch was rolled back that took longer than DrainTimeout.
-var errDrained = errors.New("the partition was to be given up and DrainTimeout is over")
 
 // manyConflicts is how many conflicts in a row are worth a warning.
 const manyConflicts = 10
 
-// partition is one partition for the length of one generation.
+// errDrained is why a batch was rolled back that took longer than DrainTimeout.
+var errDrained = errors.New("the partition was to be given up and DrainTimeout is over")
+
+// partition is one partition for the length of one generation. It is worked on
+// by one goroutine, turn by turn:
+//
+//	claim ──► load ──► stored messages that are due ──► messages of the broker ─┐
+//	  ▲         ▲             │      ▲                                          │
+//	  │ fenced  │ changed     │      └──────────────────────────────────────────┘
+//	  └─────────┴─────────────┘
+//
+// Each of the two sources is a queue, and a step applies the first messages of a
+// queue in one transaction. What fails there gets a verdict (verdict.go), with
+// which the next step carries on; what is held because of it stays in lanes
+// (lanes.go).
 type partition struct {
 	*member
 	topic  string
@@ -28,199 +35,187 @@ type partition struct {
 	log    *slog.Logger
 	commit func(offset int64) error // of what was processed, exclusive
 
-	next       int64           // what to fetch next
-	pending    []inbox.Message // fetched and not yet applied
-	identified int             // how many of pending have their ID
+	fence *apply.Fence // nil until the partition is claimed
+	lanes lanes        // what is set aside
+	next  int64        // what to fetch next
+	end   int64        // the broker's end of the partition, as last heard
+	live  queue        // fetched and not yet applied
+	aside queue        // read from tandem.inbox_aside
+
+	streak int       // different messages that failed since one succeeded
+	resume time.Time // live messages wait until then: the streak is too long
 
 	failures, conflicts, fetches   backoff
 	conflicted                     int // conflicts in a row
 	applying, fetching, committing trouble
+	setAside                       seldom
+	state                          *PartitionStats
+}
+
+// queue is messages in the order in which they are to be applied.
+type queue struct {
+	items []apply.Item
+	// limit is how many of them the next step takes at most: fewer than a batch
+	// after a failure, to find out which message it was or to commit those
+	// before it.
+	limit int
 }
 
 func (m *member) newPartition(topic string, id int, offset int64, commit func(int64) error) *partition {
 	log := m.config.Logger.With("topic", topic, "partition", id)
 	return &partition{
 		member: m, topic: topic, id: id, log: log, commit: commit, next: offset,
+		live:       queue{limit: m.config.BatchSize},
+		aside:      queue{limit: m.config.BatchSize},
 		failures:   backoff{min: m.config.RetryMin, max: m.config.RetryMax},
 		conflicts:  backoff{min: 10 * time.Millisecond, max: time.Second},
 		fetches:    backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
 		applying:   trouble{log: log},
 		fetching:   trouble{log: log},
 		committing: trouble{log: log},
+		setAside:   seldom{log: log},
+		state:      m.stats.partition(topic, id),
 	}
 }
 
 // run applies batch after batch until ctx ends. The batch in work is applied
 // under the context work, which ends later. An error ends the whole Run.
 func (p *partition) run(ctx, work context.Context) error {
-	for ctx.Err() == nil {
-		if len(p.pending) == 0 {
-			if !p.fill(ctx) {
-				continue
-			}
+	defer p.publish(false)
+	turn := p.turn
+	if p.config.Delivery == AtMostOnce {
+		turn = p.turnOnce
+	}
+	for ctx.Err() == nil && work.Err() == nil {
+		if err := turn(ctx, work); err != nil {
+			return err
 		}
-		n, err := p.applyBatch(work)
-		if errors.Is(err, apply.ErrEnded) {
-			return fmt.Errorf("inboxkafka: %w", err)
-		}
-		if err != nil {
-			if work.Err() != nil {
-				p.log.Warn("rolled back a batch", "offset", p.pending[0].Offset, "reason", context.Cause(work))
-				return nil //nolint:nilerr // the batch is the next owner's
-			}
-			p.pauseAfter(ctx, err)
-			continue
-		}
-		p.succeeded(n)
+		p.publish(true)
 	}
 	return nil
 }
 
-// applyBatch applies the first of the pending messages, and returns how many.
-// It cuts the batch before a message without an id, so that this one blocks
-// only what is behind it.
-func (p *partition) applyBatch(ctx context.Context) (int, error) {
-	n := min(len(p.pending), p.config.BatchSize)
-	for i := p.identified; i < n; i++ {
-		id, err := p.identify(p.pending[i])
-		if err == nil {
-			p.pending[i].ID = id
-			p.identified++
-			continue
-		}
-		if i == 0 {
-			return 0, &apply.Failure{Message: &p.pending[0], Err: err}
-		}
-		n = i
+// turn does the next thing that there is to do, or waits for there to be one.
+func (p *partition) turn(ctx, work context.Context) error {
+	if p.fence == nil {
+		return p.claim(ctx)
 	}
-	_, err := p.apply.Apply(ctx, p.pending[:n])
-	return n, err
+	if p.lanes.stale(time.Now()) {
+		return p.load(ctx)
+	}
+	if len(p.aside.items) == 0 {
+		if err := p.fetchDue(ctx); err != nil {
+			return err
+		}
+	}
+	if len(p.aside.items) > 0 {
+		if err := p.step(ctx, work, &p.aside); err != nil || p.fence == nil || p.lanes.unknown {
+			return err
+		}
+	}
+	if pause := p.restFor(time.Now()); pause > 0 {
+		wait(ctx, pause)
+		return nil
+	}
+	if len(p.live.items) == 0 && !p.fill(ctx, p.lanes.until(time.Now(), fetchWait)) {
+		return nil
+	}
+	return p.step(ctx, work, &p.live)
 }
 
-var errNoID = errors.New("the message has no id: it has no ce_id header and Config.MessageID gave none; without one it cannot be told from a duplicate")
+// restFor is how long live messages have to wait, though there may be some.
+func (p *partition) restFor(now time.Time) time.Duration {
+	var pause time.Duration
+	if p.lanes.blocked() {
+		pause = lookEvery
+	}
+	pause = max(pause, p.resume.Sub(now))
+	if pause <= 0 {
+		return 0
+	}
+	return max(p.lanes.until(now, pause), time.Millisecond)
+}
 
-// identify asks for the message's id.
-func (p *partition) identify(m inbox.Message) (id string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("Config.MessageID: %w\n%s", &apply.PanicError{Value: r}, debug.Stack())
-		}
-	}()
-	id, err = p.config.MessageID(m)
+// step applies the first messages of a queue in one transaction. An error ends
+// Run.
+func (p *partition) step(ctx, work context.Context, q *queue) error {
+	n, err := p.plan(q)
 	if err != nil {
-		return "", fmt.Errorf("Config.MessageID: %w", err)
+		return err
 	}
-	if id == "" {
-		return "", errNoID
+	batch := q.items[:n]
+	started := time.Now()
+	result, err := p.apply.Apply(work, p.fence, batch)
+	if err != nil {
+		return p.failed(ctx, work, q, n, err)
 	}
-	return id, nil
-}
-
-// succeeded commits the offset after n messages.
-func (p *partition) succeeded(n int) {
-	offset := p.pending[n-1].Offset + 1
-	p.pending, p.identified = p.pending[n:], p.identified-n
-	if len(p.pending) == 0 {
-		p.pending = nil // the memory
-		offset = p.next // also past what holds no message, such as markers
+	q.items, q.limit = q.items[n:], p.config.BatchSize
+	if result.Handled > 0 {
+		p.streak, p.resume = 0, time.Time{}
+		p.failures.reset()
 	}
 	p.conflicted = 0
-	p.failures.reset()
 	p.conflicts.reset()
 	p.applying.over()
+	p.settled(batch, result, time.Since(started))
+	if q == &p.live {
+		p.commitAfter(batch)
+	}
+	return nil
+}
+
+// commitAfter commits the offset of what was applied.
+func (p *partition) commitAfter(batch []apply.Item) {
+	offset := batch[len(batch)-1].Message.Offset + 1
+	if len(p.live.items) == 0 {
+		p.live.items = nil // the memory
+		offset = p.next    // also past what holds no message, such as markers
+	}
 	p.commitOffset(offset)
 }
 
-func (p *partition) commitOffset(offset int64) {
+func (p *partition) commitOffset(offset int64) bool {
 	if err := p.commit(offset); err != nil {
 		p.committing.warn("commit", "could not commit an offset: messages before it may be delivered again, and will be known", "offset", offset, "error", err)
-		return
+		return false
 	}
+	p.state.committed(offset)
 	p.committing.over()
+	return true
 }
 
-// pauseAfter says what went wrong, once, and waits before the next attempt.
-func (p *partition) pauseAfter(ctx context.Context, err error) {
+// failed decides what a step's error means, and waits where to repeat it at once
+// would be in vain. An error ends Run.
+func (p *partition) failed(ctx, work context.Context, q *queue, n int, err error) error {
+	offset := q.items[0].Message.Offset
 	var failure *apply.Failure
 	switch {
-	case errors.As(err, &failure):
-		p.reportFailure(failure)
-		p.failures.wait(ctx)
-	case apply.Conflict(err):
-		if p.conflicted++; p.conflicted >= manyConflicts {
-			p.applying.warn("conflict", "a batch meets conflict after conflict in the database and is repeated", "offset", p.pending[0].Offset, "error", err)
-		}
+	case errors.Is(err, apply.ErrEnded):
+		return fmt.Errorf("inboxkafka: %w", err)
+	case work.Err() != nil:
+		p.log.Warn("rolled back a batch", "offset", offset, "reason", context.Cause(work))
+		return nil // it is the next owner's
+	case errors.Is(err, apply.ErrFenced):
+		p.applying.warn("fenced", "a batch was rolled back: another consumer has taken the partition over", "offset", offset, "error", err)
+		p.fence = nil
 		p.conflicts.wait(ctx)
+	case errors.Is(err, apply.ErrChanged):
+		p.lanes.unknown = true
+	case errors.As(err, &failure):
+		return p.judge(q, n, failure)
+	case apply.Conflict(err):
+		p.conflict(ctx, "a batch meets conflict after conflict in the database and is repeated", err)
 	default:
-		p.applying.warn("database", "the database does not take a batch, it is repeated", "offset", p.pending[0].Offset, "error", err)
+		p.applying.warn("database", "the database does not take a batch, it is repeated", "offset", offset, "error", err)
 		p.failures.wait(ctx)
 	}
+	return nil
 }
 
-func (p *partition) reportFailure(f *apply.Failure) {
-	if f.Message == nil {
-		p.applying.error("commit", "a batch cannot be committed; the partition is blocked, the batch is repeated",
-			"offset", p.pending[0].Offset, "error", f.Err)
-		return
+// conflict waits before what met a lock of somebody else is tried again.
+func (p *partition) conflict(ctx context.Context, message string, err error) {
+	if p.conflicted++; p.conflicted >= manyConflicts {
+		p.applying.warn("conflict", message, "error", err)
 	}
-	attrs := []any{"message_id", f.Message.ID, "offset", f.Message.Offset, "error", f.Err}
-	if f.Stack != nil {
-		attrs = append(attrs, "stack", string(f.Stack))
-	}
-	state := fmt.Sprintf("failure at %d, panic %t", f.Message.Offset, f.Stack != nil)
-	p.applying.error(state, "a message failed; the partition is blocked, the message's batch is repeated", attrs...)
-}
-
-// fill fetches messages, for as long as BatchWait where they are few. It
-// returns whether there are any.
-func (p *partition) fill(ctx context.Context) bool {
-	before := p.next
-	if !p.fetchOnce(ctx, fetchWait) {
-		return false
-	}
-	if len(p.pending) == 0 {
-		if before >= 0 && p.next > before {
-			p.commitOffset(p.next)
-		}
-		return false
-	}
-	deadline := time.Now().Add(p.config.BatchWait)
-	for len(p.pending) < p.config.BatchSize && ctx.Err() == nil {
-		left := time.Until(deadline)
-		if left <= 0 || !p.fetchOnce(ctx, min(left, fetchWait)) {
-			break
-		}
-	}
-	return true
-}
-
-// fetchOnce appends what one request brings, and returns whether it succeeded.
-func (p *partition) fetchOnce(ctx context.Context, wait time.Duration) bool {
-	if p.next < 0 {
-		first, _, err := p.fetch.bounds(ctx, p.topic, p.id)
-		if err != nil {
-			return p.fetchFailed(ctx, err)
-		}
-		p.next = first
-	}
-	messages, next, err := p.fetch.fetch(ctx, p.topic, p.id, p.next, wait)
-	if errors.Is(err, kafka.OffsetOutOfRange) {
-		p.outOfRange(ctx)
-		return false
-	}
-	if err != nil {
-		return p.fetchFailed(ctx, err)
-	}
-	p.fetching.over()
-	p.fetches.reset()
-	p.pending, p.next = append(p.pending, messages...), next
-	return true
-}
-
-func (p *partition) fetchFailed(ctx context.Context, err error) bool {
-	if ctx.Err() == nil {
-		p.fetching.warn("fetch", "cannot fetch messages, trying again", "offset", p.next, "error", err)
-		p.fetches.wait(ctx)
-	}
-	return false
+	p.conflicts.wait(ctx)
 }

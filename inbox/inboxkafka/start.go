@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/segmentio/kafka-go"
 
@@ -76,14 +77,25 @@ type unreachable struct {
 func (u *unreachable) Error() string { return u.subject + ": " + u.err.Error() }
 func (u *unreachable) Unwrap() error { return u.err }
 
+// rightsSQL asks for what a consumer needs.
+const rightsSQL = `
+SELECT bool_and(has_table_privilege(relation, privilege)) AND has_sequence_privilege('tandem.inbox_floor', 'SELECT')
+FROM (VALUES
+    ('tandem.inbox', 'SELECT, INSERT'), ('tandem.inbox_foreign', 'SELECT, INSERT'), ('tandem.inbox_late', 'SELECT, INSERT'),
+    ('tandem.inbox_bounds', 'SELECT'), ('tandem.inbox_dropped', 'INSERT'), ('tandem.inbox_consumer', 'SELECT, INSERT, UPDATE'),
+    ('tandem.inbox_partition', 'SELECT, INSERT, UPDATE'), ('tandem.inbox_aside', 'SELECT, INSERT, UPDATE, DELETE')
+) AS needed (relation, privileges), regexp_split_to_table(privileges, ', ') AS privilege`
+
 func (c *Consumer) checkDatabase(ctx context.Context) error {
 	var version int
 	var standby, allowed bool
-	err := c.pool.QueryRow(ctx, schema.Rewrite(`SELECT schema_version, pg_is_in_recovery() FROM tandem.settings`, c.config.Schema)).Scan(&version, &standby)
-	if err == nil && version == schema.Version && !standby {
-		err = c.pool.QueryRow(ctx, schema.Rewrite(`SELECT bool_and(has_table_privilege(relation, privilege)) AND has_sequence_privilege('tandem.inbox_floor', 'SELECT')
-			FROM unnest(ARRAY['tandem.inbox', 'tandem.inbox_foreign']) AS relation, unnest(ARRAY['INSERT', 'SELECT']) AS privilege`, c.config.Schema)).Scan(&allowed)
-	}
+	err := c.apply.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		err := conn.QueryRow(ctx, schema.Rewrite(`SELECT schema_version, pg_is_in_recovery() FROM tandem.settings`, c.config.Schema)).Scan(&version, &standby)
+		if err != nil || version != schema.Version || standby {
+			return err
+		}
+		return conn.QueryRow(ctx, schema.Rewrite(rightsSQL, c.config.Schema)).Scan(&allowed)
+	})
 	switch {
 	case err != nil:
 		return c.databaseError(err)
@@ -101,7 +113,7 @@ func (c *Consumer) checkDatabase(ctx context.Context) error {
 	case !allowed:
 		return c.notAllowed(errors.New("the login may not use the inbox"))
 	}
-	return nil
+	return c.register(ctx)
 }
 
 // databaseError tells what is wrong from what is merely not there yet.

@@ -10,15 +10,25 @@ import (
 // backoff is a growing pause between attempts.
 type backoff struct {
 	min, max time.Duration
-	next     time.Duration
+	pause    time.Duration
 }
 
-// wait pauses, between half of the current pause and all of it, and doubles it.
-// It returns false when ctx ended first.
-func (b *backoff) wait(ctx context.Context) bool {
-	pause := max(b.next, b.min)
-	b.next = min(2*pause, b.max)
-	timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
+// next is the next pause, between half of the current one and all of it; the
+// current one doubles.
+func (b *backoff) next() time.Duration {
+	pause := max(b.pause, b.min)
+	b.pause = min(2*pause, b.max)
+	return pause/2 + rand.N(pause/2+1)
+}
+
+// wait pauses. It returns false when ctx ended first.
+func (b *backoff) wait(ctx context.Context) bool { return wait(ctx, b.next()) }
+
+func (b *backoff) reset() { b.pause = 0 }
+
+// wait pauses, and returns false when ctx ended first.
+func wait(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -27,8 +37,6 @@ func (b *backoff) wait(ctx context.Context) bool {
 		return true
 	}
 }
-
-func (b *backoff) reset() { b.next = 0 }
 
 // trouble logs each change of state once. The zero state is that all is well.
 type trouble struct {
@@ -65,4 +73,24 @@ func (t *trouble) over() {
 	}
 	t.log.Info("it goes on", "after", time.Since(t.since).Round(time.Millisecond), "attempts", t.attempts)
 	t.state, t.attempts = "", 0
+}
+
+// seldom logs what may happen often: at once, and then once a second with how
+// many there were in between.
+type seldom struct {
+	log    *slog.Logger
+	last   time.Time
+	unsaid int
+}
+
+func (s *seldom) report(level slog.Level, message string, attrs ...any) {
+	if time.Since(s.last) < time.Second {
+		s.unsaid++
+		return
+	}
+	if s.unsaid > 0 {
+		attrs = append(attrs, "and_before", s.unsaid)
+	}
+	s.last, s.unsaid = time.Now(), 0
+	s.log.Log(context.Background(), level, message, attrs...)
 }

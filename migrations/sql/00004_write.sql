@@ -55,8 +55,9 @@ BEGIN
     FOR name, value IN SELECT * FROM jsonb_each(headers) LOOP
         IF name = '' THEN
             PERFORM tandem.refuse_event('headers', event || ': a header has an empty name');
-        ELSIF lower(left(name, 3)) = 'ce_' THEN
-            PERFORM tandem.refuse_event('headers', format('%s: header %s: names that begin with ce_ are reserved for CloudEvents attributes', event, quote_literal(name)));
+        ELSIF lower(left(name, 3)) = 'ce_' AND name NOT IN ('ce_causationid', 'ce_correlationid') THEN
+            PERFORM tandem.refuse_event('headers', format(
+                '%s: header %s: names that begin with ce_ are reserved for CloudEvents attributes, except for ce_causationid and ce_correlationid', event, quote_literal(name)));
         ELSIF jsonb_typeof(value) <> 'string' THEN
             PERFORM tandem.refuse_event('headers', format('%s: header %s must be a string, not %s', event, quote_literal(name), jsonb_typeof(value)));
         END IF;

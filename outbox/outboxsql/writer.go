@@ -30,7 +30,7 @@ func (w *Writer) Add(ctx context.Context, tx *sql.Tx, events ...outbox.Event) er
 	if tx == nil {
 		return outbox.ErrNoTransaction
 	}
-	columns := insert.NewColumns(len(events))
+	columns := insert.NewColumns(ctx, len(events))
 	for _, e := range events {
 		if err := columns.Append(insert.Event(e)); err != nil {
 			return typed(err)

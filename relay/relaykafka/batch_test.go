@@ -141,6 +141,8 @@ func someEvents() []*relay.Event {
 		{Position: 2, ID: [16]byte{2}, CreatedAt: someTime.Add(-5 * time.Millisecond), Key: nil, Payload: nil},
 		{Position: 3, ID: [16]byte{15: 3}, CreatedAt: someTime.Add(2 * time.Second), Key: []byte{}, Payload: []byte{}, Headers: []byte(`{"é": "a\n\ud83d\ude00"}`)},
 		{Position: 4, ID: [16]byte{4}, CreatedAt: someTime, Payload: []byte("again"), Headers: []byte(`{"a":"b"}`), Replay: 1_234_567},
+		{Position: 5, ID: [16]byte{5}, CreatedAt: someTime, Payload: []byte("caused"), Headers: []byte(`{"ce_causationid": "m-2", "ce_correlationid": "m-0",
+			"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1"}`)},
 	}
 }
 

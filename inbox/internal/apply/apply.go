@@ -3,26 +3,29 @@ package apply
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
-// Handler makes the effects of one message in tx.
-type Handler = func(ctx context.Context, tx pgx.Tx, m inbox.Message) error
+// Handler makes the effects of messages in a transaction.
+type Handler func(ctx context.Context, s *Session, messages []inbox.Message) error
 
-// Config says for whom batches are applied, and how. Every field is required.
+// Config says for whom batches are applied, and how.
 type Config struct {
-	Pool     *pgxpool.Pool
+	Database Database
 	Schema   string
 	Consumer string
 	Handler  Handler
+	// Each lets the handler be called for one message at a time.
+	Each bool
+	// Unrecorded leaves out the ids: every message is taken for new.
+	Unrecorded bool
 	// LockTimeout bounds how long a statement waits for a lock, and
 	// IdleTimeout how long the transaction may wait for its client.
 	LockTimeout, IdleTimeout time.Duration
@@ -31,102 +34,135 @@ type Config struct {
 // Applier applies batches. It may be used by many goroutines at a time.
 type Applier struct {
 	Config
-	begin      pgx.TxOptions
 	statements statements
 }
 
 // New returns an Applier for a Config that has been checked.
 func New(c Config) *Applier {
-	return &Applier{
-		Config: c,
-		begin: pgx.TxOptions{BeginQuery: fmt.Sprintf(beginSQL,
-			c.LockTimeout.Milliseconds(), c.IdleTimeout.Milliseconds())},
-		statements: statements{
-			timed:   schema.Rewrite(timedSQL, c.Schema),
-			foreign: schema.Rewrite(foreignSQL, c.Schema),
-			floor:   schema.Rewrite(floorSQL, c.Schema),
-		},
-	}
+	return &Applier{Config: c, statements: statementsFor(c.Schema)}
 }
 
-// rollbackTimeout bounds a rollback, which also runs when ctx has ended.
-const rollbackTimeout = 5 * time.Second
+// Fence is the claim of a partition under which its messages are applied.
+type Fence struct {
+	Topic     string
+	Partition int
+	Epoch     int64
+}
 
-// Apply makes the effects of the messages that are new to the consumer, in
-// order, and returns how many these were. On an error nothing was done.
-func (a *Applier) Apply(ctx context.Context, batch []inbox.Message) (news int, err error) {
-	tx, err := a.Pool.BeginTx(ctx, a.begin)
+// Result is what a transaction did that was committed.
+type Result struct {
+	Handled int
+	// Changed is tandem.inbox_partition.changed.
+	Changed int64
+}
+
+// Apply handles the messages that are new to the consumer and have no verdict,
+// in order, carries the verdicts out, and commits all of it. On an error nothing
+// was done. A nil fence asks for no claim.
+func (a *Applier) Apply(ctx context.Context, fence *Fence, items []Item) (result Result, err error) {
+	s, err := a.Database.begin(ctx, limits{a.LockTimeout, a.IdleTimeout})
 	if err != nil {
-		return 0, fmt.Errorf("begin a batch: %w", err)
+		return Result{}, err
 	}
 	defer func() {
 		if err != nil {
-			rollback(ctx, tx)
+			s.abort(ctx)
 		}
 	}()
-	first, err := a.record(ctx, tx, batch)
-	if err != nil {
-		return 0, err
+	if err := a.record(ctx, s, fence, items, &result); err != nil {
+		return Result{}, err
 	}
-	for i := range batch {
-		if !first[i] {
-			continue
-		}
-		if err := a.handle(ctx, tx, batch[i]); err != nil {
-			return 0, err
-		}
-		news++
+	if result.Handled, err = a.handle(ctx, s, items); err != nil {
+		return Result{}, err
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return 0, commitError(err)
+	if err := a.settle(ctx, s, items); err != nil {
+		return Result{}, err
 	}
-	return news, nil
+	if err := s.commit(ctx); err != nil {
+		return Result{}, commitError(err, result.Handled)
+	}
+	return result, nil
 }
 
-// handle calls the handler, and decides what its error means.
-func (a *Applier) handle(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
-	stack, err := a.call(ctx, tx, m)
-	conn := tx.Conn()
+// handle calls the handler for what is new, and returns for how many.
+func (a *Applier) handle(ctx context.Context, s *Session, items []Item) (handled int, err error) {
+	var messages []inbox.Message
+	var from []int // the index in items of each of messages
+	for i := range items {
+		if items[i].Known || items[i].Verdict != nil {
+			continue
+		}
+		messages, from = append(messages, items[i].Message), append(from, i)
+	}
+	if !a.Each && len(messages) > 0 {
+		return len(messages), a.call(ctx, s, messages, from, 0)
+	}
+	if a.Unrecorded {
+		return a.handleOnce(ctx, s, items, messages, from)
+	}
+	for n, i := range from {
+		err := a.call(ctx, s, messages[n:n+1], from[n:n+1], n)
+		var f *Failure
+		if errors.As(err, &f) && f.Outcome.Kind == outcome.Skip && !s.used() && s.conn.PgConn().TxStatus() == 'T' {
+			items[i].Verdict = f.Skip()
+			continue
+		}
+		if err != nil {
+			return handled, err
+		}
+		handled++
+	}
+	return handled, nil
+}
+
+// call calls the handler once and decides what its error means. Before was the
+// number of messages handled before in this transaction.
+func (a *Applier) call(ctx context.Context, s *Session, messages []inbox.Message, from []int, before int) error {
+	stack, err := a.guarded(ctx, s, messages)
+	failed := func(err error) error {
+		f := &Failure{Index: -1, Handled: before, Err: err, Stack: stack, Outcome: outcome.Of(err)}
+		if n := f.Outcome.Index; len(messages) == 1 {
+			f.Index = from[0]
+		} else if n >= 0 && n < len(from) {
+			f.Index, f.Handled = from[n], before+n
+		}
+		return f
+	}
+	conn := s.conn
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case conn.IsClosed():
 		return fmt.Errorf("the connection was lost during a batch: %w", cmp.Or(err, errLost))
 	case conn.PgConn().TxStatus() == 'I':
+		m := messages[0]
 		return fmt.Errorf("%w (message %s at %s/%d offset %d)", ErrEnded, m.ID, m.Topic, m.Partition, m.Offset)
 	case repeats(err):
 		return fmt.Errorf("repeat the batch: %w", err)
 	case err != nil:
-		return &Failure{Message: &m, Err: err, Stack: stack}
+		return failed(err)
 	case conn.PgConn().IsBusy():
-		return &Failure{Message: &m, Err: errBusy}
+		return failed(errBusy)
 	case conn.PgConn().TxStatus() == 'E':
-		return &Failure{Message: &m, Err: errAborted}
+		return failed(errAborted)
 	}
 	return nil
 }
 
-// call runs the handler, with a transaction that is not its to end.
-func (a *Applier) call(ctx context.Context, tx pgx.Tx, m inbox.Message) (stack []byte, err error) {
+// guarded makes a panic an error.
+func (a *Applier) guarded(ctx context.Context, s *Session, messages []inbox.Message) (stack []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			stack, err = debug.Stack(), &PanicError{Value: p}
 		}
 	}()
-	return nil, a.Handler(ctx, borrowed{tx}, m)
+	return nil, a.Handler(ctx, s, messages)
 }
 
-func rollback(ctx context.Context, tx pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-	defer cancel()
-	// An error means that the connection is gone, and the transaction with it.
-	_ = tx.Rollback(ctx)
+func statementsFor(name string) statements {
+	in := func(statement string) string { return schema.Rewrite(statement, name) }
+	return statements{
+		fence: in(fenceSQL), timed: in(timedSQL), foreign: in(foreignSQL), late: in(lateSQL), floor: in(floorSQL), lock: in(lockSQL),
+		store: in(storeSQL), again: in(againSQL), done: in(doneSQL), drop: in(dropSQL),
+	}
 }
-
-// borrowed is a transaction that the handler may use and not end: what it would
-// commit are the ids of the whole batch, those of messages after its own too.
-// Begin, a savepoint, is the handler's own to end.
-type borrowed struct{ pgx.Tx }
-
-func (borrowed) Commit(context.Context) error   { return errNotYours }
-func (borrowed) Rollback(context.Context) error { return errNotYours }

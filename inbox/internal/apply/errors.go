@@ -1,12 +1,13 @@
 package apply
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 )
 
 // ErrEnded means that the handler ended the batch's transaction by an SQL
@@ -22,15 +23,48 @@ var (
 	errAborted  = errors.New("a statement of the handler failed and the handler returned nil: Postgres cannot commit such a transaction; return the error, or make the attempt in a savepoint (tx.Begin)")
 )
 
+// ErrFenced means that the partition has another owner.
+var ErrFenced = errors.New("another consumer has taken the partition over")
+
+// ErrChanged means that an operator has changed what was set aside.
+var ErrChanged = errors.New("a message that was set aside has been discarded meanwhile")
+
 // Failure is an error of a message or its handler.
 type Failure struct {
-	Message *inbox.Message // nil where the commit failed, for any message's sake
+	Index   int // of the item; -1 where it could be any of them
+	Handled int // messages that were handled before it in the same transaction
 	Err     error
-	Stack   []byte // of a panic
+	Outcome outcome.Error // what Err asks for
+	Stack   []byte        // of a panic
+	// Refused are messages whose ids the inbox cannot keep, by index; then
+	// nothing was handled, and the rest is not set.
+	Refused map[int]error
 }
 
-func (f *Failure) Error() string { return f.Err.Error() }
-func (f *Failure) Unwrap() error { return f.Err }
+func (f *Failure) Error() string {
+	if f.Err != nil {
+		return f.Err.Error()
+	}
+	for _, err := range f.Refused {
+		return err.Error()
+	}
+	return "refused"
+}
+
+func (f *Failure) Unwrap() error {
+	if f.Err != nil {
+		return f.Err
+	}
+	for _, err := range f.Refused {
+		return err
+	}
+	return nil
+}
+
+// Skip is the verdict on a message whose handler asks for it to be skipped.
+func (f *Failure) Skip() *Verdict {
+	return &Verdict{State: Skipped, Reason: cmp.Or(f.Outcome.Reason, "handler"), Err: f.Err}
+}
 
 // PanicError is a panic of the handler.
 type PanicError struct{ Value any }
@@ -71,9 +105,10 @@ func repeats(err error) bool {
 
 // commitError tells constraints that are checked at commit, which are the
 // handler's, from the rest.
-func commitError(err error) error {
-	if c := code(err); c != "" && !repeats(err) {
-		return &Failure{Err: fmt.Errorf("commit: %w", err)}
+func commitError(err error, handled int) error {
+	if c := code(err); c != "" && !repeats(err) && handled > 0 {
+		err = fmt.Errorf("commit: %w", err)
+		return &Failure{Index: -1, Err: err, Outcome: outcome.Of(err)}
 	}
 	return fmt.Errorf("commit a batch: %w", err)
 }

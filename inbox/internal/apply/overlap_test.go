@@ -153,6 +153,6 @@ func TestAnIDOfALeafThatIsBeingEmptiedIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, inbox.ErrTooOld)
 	var f *apply.Failure
 	require.ErrorAs(t, err, &f)
-	require.Equal(t, int64(7), f.Message.Offset)
+	require.Contains(t, f.Refused, 1)
 	require.Equal(t, []string{"a", "old"}, inboxtest.Strings(t, admin, allEffects))
 }

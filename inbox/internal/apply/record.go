@@ -19,100 +19,148 @@ type place struct {
 	index int
 }
 
-// record inserts the batch's ids and returns which messages are to be handled.
-func (a *Applier) record(ctx context.Context, tx pgx.Tx, batch []inbox.Message) (first []bool, err error) {
-	places, timed, foreign, err := a.sort(batch)
-	if err != nil {
-		return nil, err
-	}
-	first = make([]bool, len(batch))
-	var refused []place
-	var floor int64
+// batch is the ids of a batch on their way into the inbox.
+type batch struct {
+	places               map[string]place
+	timed, foreign, late []string
+	rows                 []int64 // of tandem.inbox_aside
+	first                []bool  // which messages are new
+	refused              []place // what no leaf covers
+}
 
+// record looks at the fence, inserts the batch's ids and marks the messages that
+// are known, all in one round trip.
+func (a *Applier) record(ctx context.Context, s *Session, fence *Fence, items []Item, result *Result) error {
+	b, err := a.sort(items)
+	if err != nil {
+		return err
+	}
 	pipeline := &pgx.Batch{}
-	if len(timed) > 0 {
-		pipeline.Queue(a.statements.timed, a.Consumer, timed).Query(func(rows pgx.Rows) error {
-			return each(rows, func(id string, inBounds bool) {
-				if inBounds {
-					first[places[id].index] = true
-				} else {
-					refused = append(refused, places[id])
-				}
-			})
+	var epoch, floor int64
+	var rows int
+	if fence != nil {
+		pipeline.Queue(a.statements.fence, a.Consumer, fence.Topic, fence.Partition).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&epoch, &result.Changed)
 		})
+	}
+	if len(b.rows) > 0 {
+		pipeline.Queue(a.statements.lock, b.rows).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+	}
+	insert := func(statement string, sent []string) {
+		if len(sent) > 0 {
+			pipeline.Queue(statement, a.Consumer, sent).Query(b.read)
+		}
+	}
+	insert(a.statements.timed, b.timed)
+	if len(b.timed) > 0 {
 		pipeline.Queue(a.statements.floor).QueryRow(func(row pgx.Row) error { return row.Scan(&floor) })
 	}
-	if len(foreign) > 0 {
-		pipeline.Queue(a.statements.foreign, a.Consumer, foreign).Query(func(rows pgx.Rows) error {
-			return each(rows, func(id string, _ bool) { first[places[id].index] = true })
-		})
+	insert(a.statements.foreign, b.foreign)
+	insert(a.statements.late, b.late)
+	if pipeline.Len() == 0 {
+		return nil
 	}
-	if err := tx.SendBatch(ctx, pipeline).Close(); err != nil {
-		return nil, fmt.Errorf("record the ids of a batch: %w", err)
+	if err := s.conn.SendBatch(ctx, pipeline).Close(); err != nil {
+		return fmt.Errorf("record the ids of a batch: %w", err)
 	}
-	return first, a.judge(batch, places, first, refused, time.UnixMilli(floor).UTC())
+	switch {
+	case fence != nil && epoch != fence.Epoch:
+		return fmt.Errorf("%w (epoch %d, now %d)", ErrFenced, fence.Epoch, epoch)
+	case rows != len(b.rows):
+		return ErrChanged
+	}
+	for i := range items {
+		items[i].Known = !b.first[i]
+	}
+	return a.judge(items, b, time.UnixMilli(floor).UTC())
 }
 
 // sort gives every id its first message, and the ids in the one order in which
 // every consumer inserts them: overlapping batches then wait for each other
 // more often than they deadlock.
-func (a *Applier) sort(batch []inbox.Message) (places map[string]place, timed, foreign []string, err error) {
-	places = make(map[string]place, len(batch))
-	for i := range batch {
-		if problem := ids.Problem(ids.MessageMax, batch[i].ID); problem != "" {
-			return nil, nil, nil, a.refuse(&batch[i], inbox.ErrInvalid, problem)
+func (a *Applier) sort(items []Item) (*batch, error) {
+	b := &batch{places: make(map[string]place, len(items)), first: make([]bool, len(items))}
+	for i := range items {
+		item := &items[i]
+		item.Known = false
+		if item.Aside != 0 && (item.Verdict == nil || item.Verdict.State != Held) {
+			b.rows = append(b.rows, item.Aside)
 		}
-		id := ids.Parse(batch[i].ID)
-		if _, again := places[id.Text]; again {
+		if item.Verdict.aside() || item.Proof == ByRow || a.Unrecorded {
+			b.first[i] = true
 			continue
 		}
-		places[id.Text] = place{id: id, index: i}
-		if id.Timed {
-			timed = append(timed, id.Text)
-		} else {
-			foreign = append(foreign, id.Text)
+		if problem := ids.Problem(ids.MessageMax, item.Message.ID); problem != "" {
+			if item.Verdict != nil {
+				b.first[i] = true // skipped for its id
+				continue
+			}
+			return nil, &Failure{Index: i, Handled: 0, Refused: map[int]error{i: a.refusal(&item.Message, inbox.ErrInvalid, problem)}}
+		}
+		id := ids.Parse(item.Message.ID)
+		if _, again := b.places[id.Text]; again {
+			continue
+		}
+		b.places[id.Text] = place{id: id, index: i}
+		switch {
+		case id.Timed && item.Proof == ByLate:
+			b.late = append(b.late, id.Text)
+		case id.Timed:
+			b.timed = append(b.timed, id.Text)
+		default:
+			b.foreign = append(b.foreign, id.Text)
 		}
 	}
-	slices.Sort(timed)
-	slices.Sort(foreign)
-	return places, timed, foreign, nil
+	slices.Sort(b.timed)
+	slices.Sort(b.foreign)
+	return b, nil
 }
 
-// judge refuses the first message whose id the inbox does not cover. The floor
-// was read after the insert: a leaf that was emptied in between made its ids
-// look new.
-func (a *Applier) judge(batch []inbox.Message, places map[string]place, first []bool, refused []place, floor time.Time) error {
-	for _, p := range places {
-		if p.id.Timed && first[p.index] && p.id.Made().Before(floor) {
-			refused = append(refused, p)
-		}
-	}
-	if len(refused) == 0 {
-		return nil
-	}
-	p := slices.MinFunc(refused, func(a, b place) int { return a.index - b.index })
-	made := p.id.Made()
-	if made.Before(floor) {
-		return a.refuse(&batch[p.index], inbox.ErrTooOld,
-			fmt.Sprintf("it was made at %s, before the inbox's floor %s: it cannot be proved new", made, floor))
-	}
-	return a.refuse(&batch[p.index], inbox.ErrTooNew,
-		fmt.Sprintf("it claims to be made at %s, for which the inbox has no leaf; if that time is right, call tandem.maintain_inbox()", made))
-}
-
-func (a *Applier) refuse(m *inbox.Message, reason error, detail string) error {
-	return &Failure{Message: m, Err: &inbox.IDError{
-		Consumer: a.Consumer, ID: m.ID, Field: "message_id", Reason: reason, Detail: detail,
-	}}
-}
-
-// each reads rows of an id and whether it was in bounds.
-func each(rows pgx.Rows, do func(id string, inBounds bool)) error {
+// read takes rows of an id and whether a leaf covers it.
+func (b *batch) read(rows pgx.Rows) error {
 	var id string
-	var inBounds bool
-	_, err := pgx.ForEachRow(rows, []any{&id, &inBounds}, func() error {
-		do(id, inBounds)
+	var covered bool
+	_, err := pgx.ForEachRow(rows, []any{&id, &covered}, func() error {
+		if p := b.places[id]; covered {
+			b.first[p.index] = true
+		} else {
+			b.refused = append(b.refused, p)
+		}
 		return nil
 	})
 	return err
+}
+
+// judge refuses the messages whose ids the inbox does not cover. The floor was
+// read after the insert: a leaf that was emptied in between made its ids look
+// new.
+func (a *Applier) judge(items []Item, b *batch, floor time.Time) error {
+	for _, p := range b.places {
+		if p.id.Timed && b.first[p.index] && items[p.index].Proof == ByID && p.id.Made().Before(floor) {
+			b.refused = append(b.refused, p)
+		}
+	}
+	f := &Failure{Index: -1, Refused: map[int]error{}}
+	for _, p := range b.refused {
+		if v := items[p.index].Verdict; v != nil { // skipped for this
+			items[p.index].Known = false
+			continue
+		}
+		m, made := &items[p.index].Message, p.id.Made()
+		if made.Before(floor) {
+			f.Refused[p.index] = a.refusal(m, inbox.ErrTooOld,
+				fmt.Sprintf("it was made at %s, before the inbox's floor %s: it cannot be proved new", made, floor))
+			continue
+		}
+		f.Refused[p.index] = a.refusal(m, inbox.ErrTooNew,
+			fmt.Sprintf("it claims to be made at %s, for which the inbox has no leaf; if that time is right, call tandem.maintain_inbox()", made))
+	}
+	if len(f.Refused) == 0 {
+		return nil
+	}
+	return f
+}
+
+func (a *Applier) refusal(m *inbox.Message, reason error, detail string) error {
+	return &inbox.IDError{Consumer: a.Consumer, ID: m.ID, Field: "message_id", Reason: reason, Detail: detail}
 }

@@ -1,20 +1,28 @@
 package apply
 
-// beginSQL is one round trip. READ COMMITTED whatever the role's default is: in
-// the other levels a concurrent duplicate would be an error and not an answer.
-// The two limits, in milliseconds, bound how long a frozen consumer can delay
-// the one that took over its partitions.
-const beginSQL = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+// beginSQL and limitsSQL are one round trip. READ COMMITTED whatever the role's
+// default is: in the other levels a concurrent duplicate would be an error and
+// not an answer. The limits are in milliseconds.
+const beginSQL = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;`
+
+const limitsSQL = `
 SET LOCAL lock_timeout = %d;
 SET LOCAL idle_in_transaction_session_timeout = %d`
 
 type statements struct {
-	timed, foreign, floor string
+	fence, timed, foreign, late, floor, lock string
+	store, again, done, drop                 string
 }
+
+// fenceSQL keeps the partition from being claimed until this transaction has
+// ended: a share lock on its row, by the primary key.
+const fenceSQL = `
+SELECT epoch, changed FROM tandem.inbox_partition WHERE consumer = $1 AND topic = $2 AND partition = $3 FOR KEY SHARE`
 
 // timedSQL inserts the UUIDv7 that the leaves cover and returns those that were
 // new with true, and those that no leaf covers with false. The floor keeps an
-// insert off leaves that may be emptied, the ceiling off those not yet made.
+// insert off leaves that may be emptied, the ceiling off those not yet made. One
+// that came before there was a leaf for it is in inbox_late, and is not new.
 // Locks: ROW EXCLUSIVE on the inbox and the leaves of the ids.
 const timedSQL = `
 WITH bounds AS MATERIALIZED (
@@ -28,6 +36,7 @@ WITH bounds AS MATERIALIZED (
     RETURNING message_id
 )
 SELECT message_id::text, true FROM added
+WHERE NOT EXISTS (SELECT FROM tandem.inbox_late AS l WHERE l.consumer = $1::text AND l.message_id = added.message_id)
 UNION ALL
 SELECT id::text, false FROM sent, bounds WHERE NOT (id >= low AND id < high)`
 
@@ -38,5 +47,43 @@ SELECT $1::text, id FROM unnest($2::text[]) WITH ORDINALITY AS sent (id, n) ORDE
 ON CONFLICT DO NOTHING
 RETURNING message_id, true`
 
+// lateSQL inserts UUIDv7 that no leaf covers and that are to be handled all the
+// same, and returns those that were new.
+const lateSQL = `
+INSERT INTO tandem.inbox_late (consumer, message_id)
+SELECT $1::text, id FROM unnest($2::text[]::uuid[]) AS id ORDER BY id
+ON CONFLICT DO NOTHING
+RETURNING message_id::text, true`
+
 // floorSQL reads the floor as it is now, whatever the snapshot.
 const floorSQL = `SELECT last_value FROM tandem.inbox_floor`
+
+// lockSQL locks the rows that messages were read from, so that no operator can
+// discard them meanwhile, and counts what is there.
+const lockSQL = `
+SELECT count(*) FROM (SELECT FROM tandem.inbox_aside WHERE aside = ANY ($1::bigint[]) ORDER BY aside FOR UPDATE) AS locked`
+
+// storeSQL sets a message aside. One that is there came before, and its offset
+// was not committed then.
+const storeSQL = `
+INSERT INTO tandem.inbox_aside (consumer, topic, partition, position, digest, lane, scope, state, reason, error, hint, stack, attempts,
+    tried_at, parked_at, due_at, message_id, type, sent_at, key, header_names, header_values, value)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::integer,
+    CASE WHEN $13::integer > 0 THEN clock_timestamp() END, CASE WHEN $8 = 'parked' THEN clock_timestamp() END,
+    CASE WHEN $8 = 'retrying' THEN clock_timestamp() + $14::interval END, $15, $16, $17, $18, $19, $20, $21)
+ON CONFLICT (consumer, topic, partition, position, digest) DO NOTHING`
+
+// againSQL is for a message that was set aside, was tried again and failed.
+const againSQL = `
+UPDATE tandem.inbox_aside SET state = $2, reason = $3, error = $4, hint = $5, stack = $6, attempts = $7, tried_at = clock_timestamp(),
+    parked_at = CASE WHEN $2 = 'parked' THEN coalesce(parked_at, clock_timestamp()) END,
+    due_at = CASE WHEN $2 = 'retrying' THEN clock_timestamp() + $8::interval END, redrive = false
+WHERE aside = $1`
+
+// doneSQL takes away what was handled, or was a duplicate.
+const doneSQL = `DELETE FROM tandem.inbox_aside WHERE aside = ANY ($1::bigint[])`
+
+// dropSQL keeps that a message was skipped, and why.
+const dropSQL = `
+INSERT INTO tandem.inbox_dropped (consumer, topic, partition, position, message_id, type, key, kind, why, by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'skipped', $8, $9)`

@@ -17,6 +17,19 @@ const (
 	Stop
 )
 
+// Reasons, by which operators select messages that were set aside.
+const (
+	Handler     = "handler"
+	Panic       = "panic"
+	MissingID   = "missing id"
+	InvalidID   = "invalid id"
+	Unprovable  = "unprovable"
+	Malformed   = "malformed"
+	Tombstone   = "tombstone"
+	Undecodable = "undecodable"
+	UnknownType = "unknown type"
+)
+
 // Error is an error of a handler, and what it asks for.
 type Error struct {
 	Kind   Kind

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/tandem-outbox/tandem/internal/lineage"
 )
 
 // What tandem.add_event allows too. The size limit is not here: an operator may
@@ -117,8 +119,9 @@ func checkHeaders(headers map[string]string) *Problem {
 		switch {
 		case name == "":
 			return refuse("headers", "a header has an empty name")
-		case len(name) >= 3 && strings.EqualFold(name[:3], "ce_"):
-			return refuse("headers", "header %.80q: names that begin with ce_ are reserved for CloudEvents attributes", name)
+		case isReserved(name):
+			return refuse("headers", "header %.80q: names that begin with ce_ are reserved for CloudEvents attributes, "+
+				"except for ce_causationid and ce_correlationid", name)
 		}
 		if p := checkText("headers", "a header's name", name); p != nil {
 			return p
@@ -128,6 +131,14 @@ func checkHeaders(headers map[string]string) *Problem {
 		}
 	}
 	return nil
+}
+
+// isReserved: what the relay says of an event, nobody else may.
+func isReserved(name string) bool {
+	if len(name) < 3 || !strings.EqualFold(name[:3], "ce_") {
+		return false
+	}
+	return name != lineage.CausationHeader && name != lineage.CorrelationHeader
 }
 
 func checkTombstone(e Event) *Problem {

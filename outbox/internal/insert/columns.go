@@ -1,11 +1,14 @@
 package insert
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/tandem-outbox/tandem/internal/lineage"
 )
 
 // Event has the fields of outbox.Event, which documents them. The two are
@@ -43,12 +46,13 @@ type Columns struct {
 	NotBefore  []*time.Time
 	Expires    []*time.Time
 
-	given []string          // the ids as the caller wrote them
-	seen  map[uuid.UUID]int // where a given id stands
+	given   []string          // the ids as the caller wrote them
+	seen    map[uuid.UUID]int // where a given id stands
+	lineage lineage.Lineage   // what events come from that do not say it themselves
 }
 
-// NewColumns makes room for n events.
-func NewColumns(n int) *Columns {
+// NewColumns makes room for n events, which come from what ctx tells.
+func NewColumns(ctx context.Context, n int) *Columns {
 	return &Columns{
 		IDs:        make([]uuid.UUID, 0, n),
 		Topics:     make([]string, 0, n),
@@ -60,6 +64,7 @@ func NewColumns(n int) *Columns {
 		Sizes:      make([]int64, 0, n),
 		given:      make([]string, 0, n),
 		seen:       map[uuid.UUID]int{},
+		lineage:    lineage.From(ctx),
 	}
 }
 
@@ -73,6 +78,7 @@ func (c *Columns) Append(e Event) error {
 		p.Index, p.ID, p.Topic = c.Len(), e.ID, e.Topic
 		return p
 	}
+	e.Headers = c.lineage.Complete(e.Headers) // which were checked when they came into the context
 	id, err := c.id(e.ID)
 	if err != nil {
 		return fmt.Errorf("outbox: make an id: %w", err)

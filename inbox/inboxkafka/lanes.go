@@ -1,0 +1,212 @@
+package inboxkafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/tandem-outbox/tandem/inbox/internal/apply"
+)
+
+const (
+	// lookEvery is how often an owner looks whether an operator has changed
+	// what is set aside, while anything is.
+	lookEvery = time.Second
+	// manyLanes is how many lanes are tried at a time.
+	manyLanes = 100
+)
+
+// lanes is what the owner of a partition knows of tandem.inbox_aside: which lanes
+// are held, and when the first message of each is to be tried. Nobody else sets
+// messages of the partition aside, and what operators do is told by the count of
+// changes; so it is true until that count changes or the claim is lost.
+type lanes struct {
+	held    map[apply.Lane]lane
+	rows    int64 // messages that are set aside
+	changed int64 // the count of changes that this is of
+	looked  time.Time
+	unknown bool // to be read anew
+	peek    bool // the count is to be looked at
+}
+
+type lane struct {
+	scope apply.Scope
+	due   time.Time // zero: an operator decides
+}
+
+// stale tells whether to look at the table, and notes whether a look at the
+// count is enough.
+func (l *lanes) stale(now time.Time) bool {
+	l.peek = !l.unknown
+	return l.unknown || l.rows > 0 && now.Sub(l.looked) >= lookEvery
+}
+
+// blocked tells whether something holds the whole partition.
+func (l *lanes) blocked() bool {
+	_, held := l.held[""]
+	return held
+}
+
+// until is the time until the next lane is due or the table is to be looked at,
+// limit at most.
+func (l *lanes) until(now time.Time, limit time.Duration) time.Duration {
+	if l.rows > 0 {
+		limit = min(limit, lookEvery)
+	}
+	for _, lane := range l.held {
+		if !lane.due.IsZero() {
+			limit = min(limit, lane.due.Sub(now))
+		}
+	}
+	return max(limit, 0)
+}
+
+// due returns lanes that are to be tried now.
+func (l *lanes) due(now time.Time) []apply.Lane {
+	var due []apply.Lane
+	for name, lane := range l.held {
+		if !lane.due.IsZero() && !lane.due.After(now) {
+			if due = append(due, name); len(due) == manyLanes {
+				break
+			}
+		}
+	}
+	slices.Sort(due)
+	return due
+}
+
+// holder names this process to people.
+func holder() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+// claim takes the partition over.
+func (p *partition) claim(ctx context.Context) error {
+	fence, changed, err := p.apply.Claim(ctx, p.topic, p.id, holder())
+	switch {
+	case err == nil:
+		p.fence = fence
+		p.lanes = lanes{unknown: true, changed: changed}
+		p.aside.items = nil
+		return nil
+	case ctx.Err() != nil:
+	case apply.Conflict(err):
+		p.conflict(ctx, "the owner of the partition before this one is still in a transaction; waiting for its end", err)
+	default:
+		p.applying.warn("claim", "cannot take the partition over, trying again", "error", err)
+		p.failures.wait(ctx)
+	}
+	return nil
+}
+
+// load learns what is set aside.
+func (p *partition) load(ctx context.Context) error {
+	if p.lanes.peek {
+		changed, err := p.apply.Changed(ctx, p.fence)
+		if err != nil {
+			return p.notLoaded(ctx, err)
+		}
+		p.lanes.looked = time.Now()
+		if changed == p.lanes.changed {
+			return nil
+		}
+	}
+	heads, rows, changed, err := p.apply.Heads(ctx, p.fence)
+	if err != nil {
+		return p.notLoaded(ctx, err)
+	}
+	now := time.Now()
+	p.lanes = lanes{held: make(map[apply.Lane]lane, len(heads)), rows: rows, changed: changed, looked: now}
+	for _, h := range heads {
+		l := lane{scope: h.Scope}
+		if h.Due >= 0 {
+			l.due = now.Add(h.Due)
+		}
+		p.lanes.held[h.Lane] = l
+	}
+	p.aside = queue{limit: p.config.BatchSize}
+	return nil
+}
+
+func (p *partition) notLoaded(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, apply.ErrFenced):
+		p.fence = nil
+	default:
+		p.applying.warn("load", "cannot read what is set aside of the partition, trying again", "error", err)
+		p.failures.wait(ctx)
+	}
+	return nil
+}
+
+// fetchDue reads the first messages of the lanes that are to be tried. A lane
+// that has none is free.
+func (p *partition) fetchDue(ctx context.Context) error {
+	due := p.lanes.due(time.Now())
+	if len(due) == 0 {
+		return nil
+	}
+	items, whole, err := p.apply.Rows(ctx, p.fence, due, p.config.BatchSize, p.config.FetchBytes)
+	if err != nil {
+		return p.notLoaded(ctx, err)
+	}
+	p.aside.items = items
+	if !whole {
+		return nil
+	}
+	for i := range items {
+		due = slices.DeleteFunc(due, func(l apply.Lane) bool { return l == items[i].Lane })
+	}
+	for _, name := range due {
+		delete(p.lanes.held, name)
+	}
+	return nil
+}
+
+// learn keeps the lanes true after a transaction.
+func (p *partition) learn(item *apply.Item, now time.Time) {
+	v := item.Verdict
+	name, stays := item.Lane, lane{due: now, scope: p.lanes.held[item.Lane].scope}
+	switch {
+	case item.Aside != 0 && (v == nil || v.State == apply.Skipped):
+		p.lanes.rows-- // and whatever is behind it may be tried
+	case v == nil || v.State == apply.Skipped || v.State == apply.Held && item.Aside != 0:
+		return
+	case v.State == apply.Held:
+		p.lanes.rows++
+		return
+	default:
+		if item.Aside == 0 {
+			p.lanes.rows++
+			name, stays.scope = v.Lane, v.Scope
+		}
+		stays.due = time.Time{}
+		if v.State == apply.Retrying {
+			stays.due = now.Add(v.Pause)
+		}
+	}
+	if p.lanes.held == nil {
+		p.lanes.held = map[apply.Lane]lane{}
+	}
+	p.lanes.held[name] = stays
+	if stays.scope == apply.None && stays.due.IsZero() {
+		delete(p.lanes.held, name) // it holds nothing and waits for an operator
+	}
+}
+
+// heldKeys counts the lanes in which something waits or may come to wait.
+func (l *lanes) heldKeys() int {
+	n := 0
+	for lane := range maps.Values(l.held) {
+		if lane.scope != apply.None {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,78 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/inbox"
+)
+
+// settle carries the verdicts out, in one round trip.
+func (a *Applier) settle(ctx context.Context, s *Session, items []Item) error {
+	pipeline := &pgx.Batch{}
+	var done []int64
+	for i := range items {
+		item := &items[i]
+		m, v := &item.Message, item.Verdict
+		if v != nil && v.State == Skipped && !item.Known {
+			pipeline.Queue(a.statements.drop, a.Consumer, m.Topic, m.Partition, m.Offset,
+				text(m.ID, idLimit), text(m.Type, idLimit), m.Key, text(errorText(v), textLimit), "consumer")
+		}
+		switch {
+		case v.aside() && item.Aside == 0:
+			a.store(pipeline, m, v)
+		case v.aside() && v.State != Held:
+			pipeline.Queue(a.statements.again, item.Aside, string(v.State), v.Reason, text(errorText(v), textLimit), v.Hint,
+				text(string(v.Stack), textLimit), v.Attempts, v.Pause)
+		case item.Aside != 0 && !v.aside():
+			done = append(done, item.Aside)
+		}
+	}
+	if len(done) > 0 {
+		pipeline.Queue(a.statements.done, done)
+	}
+	if pipeline.Len() == 0 {
+		return nil
+	}
+	if err := s.conn.SendBatch(ctx, pipeline).Close(); err != nil {
+		return fmt.Errorf("set messages aside: %w", err)
+	}
+	return nil
+}
+
+func (a *Applier) store(pipeline *pgx.Batch, m *inbox.Message, v *Verdict) {
+	names, values := make([][]byte, len(m.Headers)), make([][]byte, len(m.Headers))
+	for i, h := range m.Headers {
+		names[i], values[i] = []byte(h.Name), h.Value
+	}
+	pipeline.Queue(a.statements.store, a.Consumer, m.Topic, m.Partition, m.Offset, digest(m), []byte(v.Lane), string(v.Scope),
+		string(v.State), v.Reason, text(errorText(v), textLimit), v.Hint, text(string(v.Stack), textLimit), v.Attempts, v.Pause,
+		text(m.ID, idLimit), text(m.Type, idLimit), m.Sent, m.Key, names, values, m.Value)
+}
+
+// What is kept of texts, in bytes: they are for people, and the message itself
+// is stored whole beside them.
+const (
+	idLimit   = 1000
+	textLimit = 8000
+)
+
+func errorText(v *Verdict) string {
+	if v.Err == nil {
+		return ""
+	}
+	return v.Err.Error()
+}
+
+// text is s as Postgres can keep it.
+func text(s string, limit int) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, string(utf8.RuneError)), "\x00", string(utf8.RuneError))
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}
