@@ -13,9 +13,8 @@ import (
 // NothingError.
 func (o *Operator) Discard(ctx context.Context, s Selector, held bool, by, why string) (Discarded, error) {
 	var d Discarded
-	err := o.row(ctx, sqlDiscard, s.arguments(held, by, why)...).Scan(&d.First, &d.Held)
-	if err != nil {
-		return d, explain(err, "discard")
+	if err := o.change(ctx, "discard", sqlDiscard, s.arguments(held, by, why), &d.First, &d.Held); err != nil {
+		return d, err
 	}
 	if d.First+d.Held == 0 {
 		return d, o.nothing(ctx, s)

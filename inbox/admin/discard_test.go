@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -150,7 +151,9 @@ func TestOperatorsAndAConsumerAtOnce(t *testing.T) {
 	}
 	operators.Wait()
 	// What is left is asked for until it is gone.
-	for {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for range ticker.C {
 		_, err := d.Redrive(t.Context(), admin.Selector{}, "alice")
 		var nothing *admin.NothingError
 		if errors.As(err, &nothing) && nothing.Counts == (admin.Counts{}) {

@@ -2,8 +2,10 @@ package admin
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tandem-outbox/tandem/internal/advice"
 	"github.com/tandem-outbox/tandem/internal/schema"
@@ -43,6 +45,21 @@ func (o *Operator) sql(statement string) string { return schema.Rewrite(statemen
 
 func (o *Operator) row(ctx context.Context, statement string, args ...any) pgx.Row {
 	return o.db.QueryRow(ctx, o.sql(statement), args...)
+}
+
+// change runs a statement that locks rows of partitions and messages, and scans
+// its one row. It locks in an order in which no deadlock with its like is possible;
+// where another program's order is another, Postgres ends one of the two, and this
+// one begins again.
+func (o *Operator) change(ctx context.Context, doing, statement string, args []any, to ...any) error {
+	for attempt := 1; ; attempt++ {
+		err := o.row(ctx, statement, args...).Scan(to...)
+		var pg *pgconn.PgError
+		if attempt < 5 && errors.As(err, &pg) && pg.Code == "40P01" { // deadlock_detected
+			continue
+		}
+		return explain(err, doing)
+	}
 }
 
 // collect reads all rows of a statement, by their columns' order.

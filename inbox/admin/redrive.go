@@ -42,8 +42,8 @@ type Failure struct {
 // Where there is nothing to ask for, the error is a NothingError.
 func (o *Operator) Redrive(ctx context.Context, s Selector, by string) (Redrive, error) {
 	r := Redrive{By: by, Failures: []Failure{}}
-	if err := o.row(ctx, sqlRedrive, s.arguments(by)...).Scan(&r.waiting); err != nil {
-		return r, explain(err, "ask for a redrive")
+	if err := o.change(ctx, "ask for a redrive", sqlRedrive, s.arguments(by), &r.waiting); err != nil {
+		return r, err
 	}
 	if len(r.waiting) == 0 {
 		return r, o.nothing(ctx, s)

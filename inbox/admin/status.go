@@ -78,7 +78,7 @@ type Partition struct {
 // Words are what the owner says of its partition every few seconds; nil or empty
 // where it says nothing of that.
 type Words struct {
-	State    string `json:"state"` // working, waiting or blocked
+	State    string `json:"state"` // starting, working or blocked
 	Why      string `json:"why"`
 	Next     *int64 `json:"next"` // the offset to be handled next
 	End      *int64 `json:"end"`  // the broker's

@@ -92,7 +92,7 @@ func wordsOf(facts []byte) (w Words) {
 	}
 	number := func(name string) *int64 {
 		var value *int64
-		if json.Unmarshal(said[name], &value) != nil {
+		if json.Unmarshal(said[name], &value) != nil || value != nil && *value < 0 { // not known yet
 			return nil
 		}
 		return value
