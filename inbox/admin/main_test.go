@@ -45,10 +45,12 @@ func (d *desk) text(t testing.TB, query string, args ...any) string {
 	return text
 }
 
-// claimed makes a consumer the owner of a partition.
+// claimed makes a consumer the owner of a partition, seen just now however slow
+// the test is.
 func (d *desk) claimed(t testing.TB, consumer, topic string, partition int) {
 	t.Helper()
 	d.exec(t, `SELECT tandem.claim_inbox_partition($1, $2, $3, 'host/1')`, consumer, topic, partition)
+	d.exec(t, `UPDATE tandem.inbox_partition SET seen_at = clock_timestamp() + interval '1 hour'`)
 }
 
 // row is a message set aside.

@@ -85,11 +85,11 @@ func TestUnattended(t *testing.T) {
 	gone, err := d.Unattended(t.Context(), redrive)
 	require.NoError(t, err)
 	require.Empty(t, gone)
-	d.exec(t, `UPDATE tandem.inbox_partition SET seen_at = seen_at - interval '5 minutes' WHERE consumer = 'billing' AND partition = 1`)
+	d.exec(t, `UPDATE tandem.inbox_partition SET seen_at = clock_timestamp() - interval '5 minutes' WHERE consumer = 'billing' AND partition = 1`)
 	gone, err = d.Unattended(t.Context(), redrive)
 	require.NoError(t, err)
 	require.Len(t, gone, 1)
-	require.Regexp(t, `^nobody consumes orders/1 for billing: host/1 was last seen 5m\d+s ago$`, gone[0].String())
+	require.Regexp(t, `^nobody consumes orders/1 for billing: host/1 was last seen \d+m\d+s ago$`, gone[0].String())
 }
 
 // fakeOwner handles what is asked for, one message at a time, as a consumer does:

@@ -24,7 +24,7 @@ func TestStatus(t *testing.T) {
 	d.exec(t, `INSERT INTO tandem.inbox_consumer (consumer, unprovable, facts) VALUES ('billing', 'process', '{"group": "billing-2"}'), ('idle', 'refuse', '{}')`)
 	d.exec(t, `UPDATE tandem.inbox_partition SET facts = '{"state": "blocked", "why": "the database does not take a batch", "next": 14, "end": 20, "lag": 6, "held_keys": 1, "new": true}'
 		WHERE consumer = 'billing' AND partition = 0`)
-	d.exec(t, `UPDATE tandem.inbox_partition SET facts = '{"state": 7, "next": "x", "end": -1}', seen_at = seen_at - interval '1 hour' WHERE consumer = 'billing' AND partition = 1`)
+	d.exec(t, `UPDATE tandem.inbox_partition SET facts = '{"state": 7, "next": "x", "end": -1}', seen_at = clock_timestamp() - interval '1 hour' WHERE consumer = 'billing' AND partition = 1`)
 	d.exec(t, `INSERT INTO tandem.inbox_late (consumer, message_id) SELECT 'billing', gen_random_uuid() FROM generate_series(1, 3)`)
 	d.exec(t, `INSERT INTO tandem.inbox (consumer, message_id) SELECT 'billing', tandem.uuidv7() FROM generate_series(1, 2000)`)
 	d.exec(t, `INSERT INTO tandem.inbox_dropped (consumer, topic, partition, position, kind) VALUES ('billing', 'orders', 0, 1, 'skipped'), ('mail', 'orders', 0, 1, 'skipped')`)
