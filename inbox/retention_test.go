@@ -35,6 +35,16 @@ func maintain(t testing.TB, pool *pgxpool.Pool) (made, emptied int) {
 	return made, emptied
 }
 
+// empty maintains the inbox until a leaf has been emptied: a vacuum of it may be
+// in the way for a moment.
+func empty(t testing.TB, pool *pgxpool.Pool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, emptied := maintain(t, pool)
+		return emptied == 1
+	}, 30*time.Second, 10*time.Millisecond)
+}
+
 func TestOldIdsAreForgottenAndThenRefused(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
@@ -50,8 +60,7 @@ func TestOldIdsAreForgottenAndThenRefused(t *testing.T) {
 	require.Zero(t, emptied, "nothing is older than 14 days and the rest of its week")
 
 	shortenRetention(t, admin)
-	_, emptied = maintain(t, pool)
-	require.Equal(t, 1, emptied)
+	empty(t, pool)
 	require.Zero(t, inboxtest.Count(t, admin, `SELECT count(*) FROM `+leaf))
 
 	_, err := once(t, pool, "billing", old)
@@ -123,8 +132,7 @@ func TestALeafInUseIsLeftAlone(t *testing.T) {
 	require.Equal(t, 1, inboxtest.Count(t, admin, `SELECT count(*) FROM `+leaf))
 	_, err = once(t, pool, "billing", old)
 	require.ErrorIs(t, err, inbox.ErrTooOld, "the floor was raised all the same")
-	_, emptied = maintain(t, admin)
-	require.Equal(t, 1, emptied, "the next call empties it")
+	empty(t, admin) // the next call
 }
 
 // An id must not count as new because its leaf was emptied between Once's look

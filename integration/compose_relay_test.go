@@ -59,7 +59,7 @@ func TestComposeRelayBecomesReady(t *testing.T) {
 	check, err := url.Parse(relay.HealthCheck.Test[len(relay.HealthCheck.Test)-1])
 	require.NoError(t, err)
 	check.Host = here["TANDEM_HTTP_ADDR"]
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 	require.Eventually(t, func() bool { return status(client, check.String()) == http.StatusOK }, readyTimeout, 50*time.Millisecond)
 	check.Path = "/healthz"
 	require.Equal(t, http.StatusOK, status(client, check.String()))

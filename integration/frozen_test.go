@@ -94,7 +94,7 @@ func TestAHalfOpenConnectionIsGivenUp(t *testing.T) {
 	taken := time.Since(began)
 	cutOff.awaitLog(t, "relaying is interrupted")
 	t.Logf("taken over after %v, given up after at most %v", taken, time.Since(began))
-	require.Less(t, taken, 2*(lease+look), "the database's clock counts; the rest is for a busy machine")
+	require.Less(t, taken, lease+look+10*time.Second, "the database's clock counts; the ten seconds are for a busy machine")
 	s.awaitTopic(t, s.inTopic(t)+20)
 	stop()
 	s.read(t)
@@ -107,7 +107,7 @@ func TestAHalfOpenConnectionIsGivenUp(t *testing.T) {
 func (s *shop) goesOnWithout(t *testing.T, sleeper *relayProcess, binary string) {
 	t.Helper()
 	began := time.Now()
-	soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	soon, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	require.NoError(t, s.place(soon, []string{"first"}, 0, true), "a writer waits")
 	s.noLocks(t, sleeper)
@@ -115,10 +115,10 @@ func (s *shop) goesOnWithout(t *testing.T, sleeper *relayProcess, binary string)
 
 	s.startRelay(t, binary).awaitLog(t, "msg=relaying")
 	taken := time.Since(began)
-	require.Less(t, taken, 10*time.Second)
+	require.Less(t, taken, 30*time.Second)
 	s.nextLeaf(t)
 	require.NoError(t, s.place(t.Context(), []string{"second"}, 0, true))
-	require.Eventually(t, func() bool { return s.oldLeaves(t) == 0 }, 15*time.Second, 20*time.Millisecond, "no space is given back")
+	require.Eventually(t, func() bool { return s.oldLeaves(t) == 0 }, time.Minute, 20*time.Millisecond, "no space is given back")
 	t.Logf("without locks after %v, taken over after %v, space given back after %v", written, taken, time.Since(began))
 	s.read(t)
 	epoch, before := s.int(t, `SELECT epoch FROM tandem.lease`), s.inTopic(t)
@@ -152,7 +152,7 @@ func (s *shop) noLocks(t *testing.T, r *relayProcess) {
 	require.Eventually(t, func() bool {
 		return s.int(t, `SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) JOIN pg_class AS c ON c.oid = l.relation
 			WHERE a.application_name LIKE '%/' || $1::text AND c.relnamespace = 'tandem'::regnamespace`, fmt.Sprint(r.Process.Pid)) == 0
-	}, 5*time.Second, 10*time.Millisecond, "the frozen relay holds locks")
+	}, 15*time.Second, 10*time.Millisecond, "the frozen relay holds locks")
 }
 
 // nextLeaf makes what is written next go to another leaf of the log.

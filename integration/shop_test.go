@@ -215,7 +215,7 @@ func (p *relayProcess) awaitLog(t testing.TB, text string) {
 	require.Eventually(t, func() bool {
 		log, err := os.ReadFile(p.log)
 		return err == nil && bytes.Contains(log, []byte(text))
-	}, 30*time.Second, 10*time.Millisecond, "the relay has not said %q", text)
+	}, time.Minute, 10*time.Millisecond, "the relay has not said %q", text)
 }
 
 // startRelay starts a relay with a lease of one second. The test ends it.

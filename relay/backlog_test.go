@@ -23,8 +23,10 @@ func TestABacklogIsMeasuredAndWarnedOf(t *testing.T) {
 	cfg.Logger = said.logger(t)
 	cfg.PageBytes, cfg.BytesInFlight = 100_000, 200_000
 	cfg.WarnBacklogBytes, cfg.WarnBacklogAge, cfg.DiskBytes = 100_000, 10*time.Minute, 1<<30
+	idle, err := relay.New(cfg)
+	require.NoError(t, err)
+	require.Zero(t, idle.Backlog().Measured)
 	r, _ := start(t, cfg)
-	require.Zero(t, r.Backlog().Measured)
 	require.Eventually(t, func() bool { return !r.Backlog().Measured.IsZero() }, 30*time.Second, 10*time.Millisecond)
 	b := r.Backlog()
 	require.EqualValues(t, 3000, b.Unsaved, "3,000 positions were drawn")

@@ -193,7 +193,7 @@ func setupError(found []findings.Finding) error {
 type statements struct {
 	version, checkpoint, poll, freeze, page, smallPage                  string
 	acquire, renew, release, save, saves, compact                       string
-	doneLeaves, reclaim, maintainInbox, tidy                            string
+	doneLeaves, reclaim, tidy                                           string
 	eligible, due, nextDue, heldKeys, setAsideTopics, setAsideAhead     string
 	requests, redriveTopics, requestProgress                            string
 	openReplay, replayPage, replayProgress                              string
@@ -210,7 +210,7 @@ func statementsFor(name string) statements {
 		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics), setAsideAhead: in(sqlSetAsideAhead),
 		requests: in(sqlRequests), redriveTopics: in(sqlRedriveTopics), requestProgress: in(sqlRequestProgress),
 		openReplay: in(sqlOpenReplay), replayPage: in(sqlReplayPage), replayProgress: in(sqlReplayProgress),
-		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), maintainInbox: in(sqlMaintainInbox), tidy: in(sqlTidy),
+		doneLeaves: in(sqlDoneLeaves), reclaim: in(sqlReclaim), tidy: in(sqlTidy),
 		hasCheckpoint: in(sqlHasCheckpoint), holder: in(sqlHolder), rebaseCount: in(sqlRebaseCount),
 		settle: in(sqlSettle), unsettle: in(sqlUnsettle), raiseSequence: in(sqlRaiseSequence),
 		beat: in(sqlBeat),

@@ -39,7 +39,7 @@ func TestBeforeConnectChangesEachConnection(t *testing.T) {
 func TestBeforeConnectFails(t *testing.T) {
 	t.Parallel()
 	cfg := newLog(t).config(t, newMemory(1))
-	cfg.StartTimeout = 300 * time.Millisecond
+	cfg.StartTimeout = 2 * time.Second
 	sealed := errors.New("the vault is sealed")
 	cfg.BeforeConnect = func(context.Context, *pgx.ConnConfig) error { return sealed }
 	err := relay.Run(t.Context(), cfg)

@@ -251,6 +251,7 @@ func TestATakeoverDoesNotOvertakeWhatWasStillInALane(t *testing.T) {
 	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE key = 'k'`)
 	r.Abort()
 	require.Error(t, stop())
+	l.freeLease(t)
 	m.fail = nil
 	cfg.Publisher, cfg.SaveEvery = m, time.Hour // only what a flow asks for
 	_, stop = start(t, cfg)
@@ -273,10 +274,11 @@ func TestAFlowCatchesUpWithItsWriters(t *testing.T) {
 	l.add(t, "orders", "k", "0")
 	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred`)
 	mend()
+	const most = 100 // which is what it would come to
 	rounds := 0
 	m.mu.Lock()
 	m.fail = func(string, int, []*relay.Event) error {
-		if rounds == 20 || !r.Topics()[0].SetAside {
+		if rounds == most || !r.Topics()[0].SetAside {
 			return nil
 		}
 		rounds++
@@ -291,9 +293,9 @@ func TestAFlowCatchesUpWithItsWriters(t *testing.T) {
 		return err
 	}
 	m.mu.Unlock()
-	require.Eventually(t, func() bool { return !r.Topics()[0].SetAside }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return !r.Topics()[0].SetAside }, time.Minute, 5*time.Millisecond)
 	require.NoError(t, stop())
-	require.Less(t, rounds, 6)
+	require.Less(t, rounds, most/4) // a few
 	requireFirstInOrder(t, m, rounds+1)
 }
 
@@ -341,6 +343,7 @@ func TestATakeoverWhileARefusalIsNotDecidedKeepsTheOrder(t *testing.T) {
 	}
 	r.Abort()
 	require.Error(t, stop())
+	l.freeLease(t)
 	refusing(m)
 	cfg.SaveEvery = time.Hour // only what a flow asks for
 	_, stop = start(t, cfg)

@@ -17,7 +17,7 @@ func TestEachChangeOfStateIsLoggedOnce(t *testing.T) {
 	m := newMemory(3)
 	said := &recorder{}
 	cfg := l.config(t, m)
-	cfg.Logger = said.logger(t)
+	cfg.Logger, cfg.Lease = said.logger(t), 6*time.Second
 	_, stop := start(t, cfg)
 	l.awaitRow(t, `state = 'relaying'`)
 	other := &recorder{}

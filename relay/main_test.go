@@ -148,14 +148,16 @@ func (l *log) int(t testing.TB, query string, args ...any) int {
 	return n
 }
 
-// config is a relay's with a relay's rights alone and no search_path.
+// config is a relay's with a relay's rights alone and no search_path. Its lease
+// outlasts a pause of the machine: most tests count on one term. Who needs it to
+// run out sooner says so.
 func (l *log) config(t testing.TB, p relay.Publisher) relay.Config {
 	t.Helper()
 	config, err := pgx.ParseConfig(l.url)
 	require.NoError(t, err)
 	config.RuntimeParams["role"] = "tandem_relay"
 	config.RuntimeParams["search_path"] = ""
-	return relay.Config{Database: config, Publisher: p, Lease: time.Second, Logger: logger(t)}
+	return relay.Config{Database: config, Publisher: p, Lease: 15 * time.Second, Logger: logger(t)}
 }
 
 func logger(t testing.TB) *slog.Logger {
@@ -205,6 +207,12 @@ func (l *log) redrive(t testing.TB) (request int) {
 	return l.int(t, `WITH r AS (INSERT INTO tandem.request (kind, total) SELECT 'redrive', count(*) FROM tandem.deferred WHERE state = 'parked' RETURNING request),
 		d AS (UPDATE tandem.deferred SET redrive = (SELECT request FROM r) WHERE state = 'parked')
 		SELECT request FROM r`)
+}
+
+// freeLease is for a relay that has ended without giving its lease up.
+func (l *log) freeLease(t testing.TB) {
+	t.Helper()
+	l.exec(t, `UPDATE tandem.lease SET expires_at = '-infinity'`)
 }
 
 // await waits until the query, which returns one boolean, says yes.

@@ -47,7 +47,7 @@ func TestDiscardLetsTheKeyGoOn(t *testing.T) {
 	m.await(t, 4)
 	r.Abort()
 	_ = stop()
-	l.exec(t, `UPDATE tandem.lease SET expires_at = '-infinity'`)
+	l.freeLease(t)
 	drain(t, l.config(t, m))
 	require.NotContains(t, payloads(m.all()), "bad")
 	require.NotContains(t, payloads(m.all()), "drop")

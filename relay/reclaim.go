@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/upkeep"
 )
 
 // reclaimer gives the space of wholly published leaves back, sees to it that the
@@ -113,20 +115,24 @@ func (r *reclaimer) look(ctx context.Context) (held int, err error) {
 	work, cancel := context.WithTimeoutCause(r.publishing, r.readTimeout, noAnswer(r.readTimeout))
 	defer cancel()
 	if r.now().Sub(r.inbox) > 24*time.Hour {
-		r.inbox = r.now()
-		r.maintainInbox(work, r.conn)
-		r.tidy(work, r.conn)
+		if !r.maintainInbox(work, r.conn) {
+			r.inbox = r.now()
+			r.tidy(work, r.conn)
+		}
 	}
 	held, err = r.reclaim(work, r.conn)
 	return held, because(work, err)
 }
 
 // maintainInbox is what every consumer does too; once a day is often enough for
-// leaves that are made a year ahead, so a failure may wait for tomorrow.
-func (t *term) maintainInbox(ctx context.Context, conn *pgx.Conn) {
-	if _, err := conn.Exec(ctx, t.sql.maintainInbox); err != nil && !locked(err) && ctx.Err() == nil {
-		t.log.Warn("cannot maintain the inbox's leaves; will be tried again in a day", "error", err)
+// leaves that are made a year ahead, so a failure may wait for tomorrow. It takes
+// a step at a time, and returns whether there is more to do: the log comes first.
+func (t *term) maintainInbox(ctx context.Context, conn *pgx.Conn) (more bool) {
+	done, err := upkeep.Step(ctx, conn, t.cfg.Schema)
+	if err != nil && !locked(err) && ctx.Err() == nil {
+		t.log.Warn("cannot maintain the inbox's storage; will be tried again in a day", "error", err)
 	}
+	return err == nil && done.More
 }
 
 // tidy forgets what nobody asks for any more.

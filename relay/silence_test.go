@@ -62,7 +62,7 @@ func (s *silence) kill(text string) {
 
 func (s *silence) killed(t *testing.T) {
 	t.Helper()
-	require.Eventually(t, func() bool { return s.kills.Load() == nil }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.kills.Load() == nil }, 30*time.Second, 5*time.Millisecond)
 }
 
 func newRelay(t *testing.T, p Publisher) (r *Relay, s *silence, add func(payload string)) {
@@ -77,7 +77,7 @@ func newRelay(t *testing.T, p Publisher) (r *Relay, s *silence, add func(payload
 	config = config.Copy()
 	config.DialFunc = s.dial
 	config.ConnectTimeout = time.Second
-	r, err = New(Config{Database: config, Publisher: p, Lease: 500 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	r, err = New(Config{Database: config, Publisher: p, Lease: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	return r, s, func(payload string) {
 		_, err := conn.Exec(t.Context(), `SELECT tandem.add('orders', $1::text, 'k')`, payload)
@@ -98,7 +98,7 @@ func run(t *testing.T, r *Relay) {
 
 func (c counting) await(t *testing.T, payload string) {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(30 * time.Second)
 	for {
 		select {
 		case got := <-c:
@@ -130,7 +130,7 @@ func TestASilentConnectionIsGivenUp(t *testing.T) {
 	add("2")
 	c.await(t, "2")
 
-	s.kill("\x00\x07\xa1\x20") // while it renews the lease, of 500,000 µs
+	s.kill("\x00\x1e\x84\x80") // while it renews the lease, of 2,000,000 µs
 	s.killed(t)
 	add("3")
 	c.await(t, "3")
@@ -167,7 +167,7 @@ func TestASilentConnectionDoesNotStandByForEver(t *testing.T) {
 	}
 	hold("infinity")
 	run(t, r)
-	require.Eventually(t, func() bool { return r.State() == Standby }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.State() == Standby }, 30*time.Second, 5*time.Millisecond)
 	s.kill(r.cfg.Holder)
 	s.killed(t)
 	hold("-infinity")

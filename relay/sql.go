@@ -131,5 +131,3 @@ const sqlDoneLeaves = `SELECT leaf::integer FROM generate_series(0, 15) AS leaf 
 	ORDER BY ((SELECT last_value >> 17 FROM tandem.log_position) - leaf) & 15 OFFSET $1`
 
 const sqlReclaim = `SELECT tandem.reclaim_leaf($1)`
-
-const sqlMaintainInbox = `SELECT made FROM tandem.maintain_inbox()`

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +19,7 @@ func syncLog(t testing.TB, m *memory) (l, standby *log, cfg relay.Config) {
 	follower := testservers.OwnStandby(t, server)
 	l, standby = openLog(t, server.URL("postgres")), openLog(t, follower.URL("postgres"))
 	cfg = l.config(t, m)
-	cfg.SyncStandbys = true
+	cfg.SyncStandbys, cfg.Lease = true, 5*time.Second
 	return l, standby, cfg
 }
 

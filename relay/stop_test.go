@@ -72,17 +72,17 @@ func TestUntilEmptyWaitsForTheLeaseOfAnother(t *testing.T) {
 	second := cfg
 	// Long enough for the database to be reached by a busy machine: what is to
 	// be waited for in vain is the lease.
-	second.UntilEmpty, second.StartTimeout = true, 5*time.Second
+	second.UntilEmpty, second.StartTimeout = true, 10*time.Second
 	var unreachable *relay.UnreachableError
 	require.ErrorAs(t, relay.Run(t.Context(), second), &unreachable)
 	require.Equal(t, "lease", unreachable.What)
 
-	second.StartTimeout = 20 * time.Second
+	second.StartTimeout = time.Minute
 	result := make(chan error, 1)
 	r, err := relay.New(second)
 	require.NoError(t, err)
 	go func() { result <- r.Run(t.Context()) }()
-	require.Eventually(t, func() bool { return r.State() == relay.Standby }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.State() == relay.Standby }, 30*time.Second, 10*time.Millisecond)
 	require.NoError(t, stop())
 	require.NoError(t, <-result)
 	require.True(t, l.leaseIsFree(t))

@@ -114,7 +114,7 @@ func (r *Relay) term(ctx context.Context, conn *pgx.Conn, s server, l *lease) er
 	reading, begun, err := r.begin(ctx, s, l)
 	if err != nil {
 		// Nobody is to wait for the end of a lease that is of no use.
-		ctx, cancel := context.WithTimeout(r.aborted, time.Second)
+		ctx, cancel := context.WithTimeout(r.aborted, 5*time.Second)
 		defer cancel()
 		_ = r.release(ctx, conn, l)
 		return err

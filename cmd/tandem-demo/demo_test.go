@@ -187,7 +187,7 @@ func TestAKilledDemoLeavesNoProcess(t *testing.T) {
 	d := s.demo(t)
 	d.await(t, "orders")
 	require.NoError(t, d.cmd.Process.Kill())
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -164,7 +164,7 @@ func TestParkedRedrive(t *testing.T) {
 func TestParkedRedriveWaits(t *testing.T) {
 	t.Parallel()
 	database, env := setAside(t)
-	r := tandem(t, env, "parked", "redrive", "--yes", "--topic", "orders", "--wait", "--wait-timeout", "100ms")
+	r := tandem(t, env, "parked", "redrive", "--yes", "--topic", "orders", "--wait", "--wait-timeout", "3s")
 	r.oneLineOf(t, "stopped waiting for request 1 after 0 of 1 events", "goes on")
 	execute(t, database, `UPDATE tandem.deferred SET redrive = NULL`,
 		`CREATE FUNCTION tandem.finish() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -58,7 +58,7 @@ func start(t *testing.T, env []string, args ...string) *running {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get(url)
 	require.NoError(t, err)
 	defer res.Body.Close()

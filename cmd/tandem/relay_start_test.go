@@ -91,13 +91,13 @@ func TestRelayStartWaitsForWhatCannotBeReached(t *testing.T) {
 	t.Parallel()
 	const password = "h1dden-passw0rd"
 	address := nobody(t)
-	r := tandem(t, environment("postgres://u:"+password+"@"+address+"/shop?sslmode=disable", broker(t)), "relay", "--start-timeout=300ms")
-	r.oneLineOf(t, "database", "no answer within 300ms", address)
+	r := tandem(t, environment("postgres://u:"+password+"@"+address+"/shop?sslmode=disable", broker(t)), "relay", "--start-timeout=2s")
+	r.oneLineOf(t, "database", "no answer within 2s", address)
 	require.Contains(t, r.stderr, "cannot reach the database yet")
 	require.NotContains(t, r.stdout+r.stderr, password)
 
-	r = tandem(t, environment(testservers.Migrated(t), address), "relay", "--start-timeout=300ms")
-	r.oneLineOf(t, "broker", "no answer within 300ms", address)
+	r = tandem(t, environment(testservers.Migrated(t), address), "relay", "--start-timeout=10s") // in which the database is reached
+	r.oneLineOf(t, "broker", "no answer within 10s", address)
 	require.Contains(t, r.stderr, "cannot reach the broker yet")
 }
 

@@ -2,37 +2,29 @@ package inboxkafka
 
 import (
 	"context"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tandem-outbox/tandem/internal/schema"
+	"github.com/tandem-outbox/tandem/internal/upkeep"
 )
 
-const maintainEvery = 24 * time.Hour
-
-// maintain keeps the inbox's storage made ahead and emptied by age, at start and
-// then daily. There is room for a year, so a failure is only logged.
+// maintain looks after the inbox's storage, at start and then every hour. There
+// is room for a year, so a failure is only logged.
 func (c *Consumer) maintain(ctx context.Context) {
-	ticker := time.NewTicker(maintainEvery)
-	defer ticker.Stop()
-	for {
-		var made, emptied int
-		err := c.apply.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			return conn.QueryRow(ctx, schema.Rewrite(`SELECT made, emptied FROM tandem.maintain_inbox()`, c.config.Schema)).Scan(&made, &emptied)
-		})
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			c.config.Logger.Warn("could not maintain the inbox's storage, trying again in a day", "error", err)
-		case made+emptied > 0:
-			c.config.Logger.Info("maintained the inbox's storage", "leaves_made", made, "leaves_emptied", emptied)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
+	upkeep.Run(ctx, eachAlone{c}, c.config.Schema, c.config.Logger)
 }
+
+// eachAlone asks in a transaction for each question, as upkeep wants it.
+type eachAlone struct{ c *Consumer }
+
+func (e eachAlone) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return answer(func(to ...any) error {
+		return e.c.apply.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, sql, args...).Scan(to...)
+		})
+	})
+}
+
+type answer func(to ...any) error
+
+func (a answer) Scan(to ...any) error { return a(to...) }

@@ -37,7 +37,7 @@ func produce(t *testing.T, client *kafka.Client, topic, value string) (offset in
 		require.NoError(c, err)
 		require.NoError(c, res.Error)
 		offset = res.BaseOffset
-	}, 20*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	return offset
 }
 

@@ -142,7 +142,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(filepath.Join(data, "postmaster.pid"))
 		return errors.Is(err, os.ErrNotExist)
-	}, 20*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 	require.Error(t, conn.Ping(t.Context()))
 	start(t, localpg.Options{}) // and this removes what the killed one left
 	require.NoDirExists(t, data)

@@ -80,7 +80,7 @@ func TestNothingOutlivesAKilledParent(t *testing.T) {
 
 	require.NoError(t, parent.Process.Kill())
 	require.Error(t, parent.Wait())
-	require.Eventually(t, func() bool { return gone(pid) }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return gone(pid) }, 30*time.Second, 10*time.Millisecond)
 
 	require.DirExists(t, words[1])
 	next, err := localproc.MakeDir(base, "child-")

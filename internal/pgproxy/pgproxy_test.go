@@ -46,7 +46,7 @@ func TestAfterComesBetweenTheStatementAndItsAnswer(t *testing.T) {
 		require.Eventually(t, func() bool {
 			var rows int
 			return direct.QueryRow(t.Context(), `SELECT count(*) FROM public.done`).Scan(&rows) == nil && rows == n+1
-		}, 10*time.Second, 5*time.Millisecond)
+		}, 30*time.Second, 5*time.Millisecond)
 		require.Empty(t, answered, "the client has an answer")
 		close(let)
 		require.NoError(t, <-answered)

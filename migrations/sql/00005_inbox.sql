@@ -33,7 +33,8 @@ CREATE TABLE tandem.inbox_consumer (
 );
 
 -- UUIDv7 that no leaf covered and that were processed all the same: how many
--- there were, and what tells a repetition of one of them.
+-- there were, and what tells a repetition of one of them. Who records an id here
+-- does so before he looks whether it has a leaf: see maintain_inbox.
 CREATE TABLE tandem.inbox_late (
     consumer    text        NOT NULL,
     message_id  uuid        NOT NULL,
@@ -79,8 +80,13 @@ RETURN CASE WHEN substr(id::text, 15, 1) = '7' AND substr(id::text, 20, 1) IN ('
 -- than the retention. To be called now and then, outside any transaction that
 -- does other work. It runs as its owner, so that every consumer may call it.
 -- CREATE … (LIKE) with ATTACH, and TRUNCATE, because CREATE … PARTITION OF,
--- DETACH and DROP would lock the whole inbox; emptied leaves stay, 52 a year.
--- Returns the number of leaves made and of leaves emptied.
+-- DETACH and DROP would lock the whole inbox; drop_inbox_leaves drops what is
+-- empty. Returns the number of leaves made and of leaves emptied.
+--
+-- An id that had no leaf yet is in inbox_late; a new leaf takes a copy of it, so
+-- that the leaf alone tells a repetition. The lock waits for whoever is recording
+-- one: had he found no leaf, and were there one before he commits, the same id
+-- would be new to somebody else.
 --
 -- The race with tandem.once, which reads the floor, inserts, and for an id of
 -- an old leaf reads the floor again: either its insert locks the leaf first,
@@ -102,16 +108,25 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    WHILE bounds.ceiling < now() + interval '1 year' LOOP
-        leaf := 'inbox_' || to_char(bounds.ceiling AT TIME ZONE 'UTC', 'YYYYMMDD');
-        until := bounds.ceiling + interval '168 hours';
-        EXECUTE format('CREATE TABLE tandem.%I (LIKE tandem.inbox INCLUDING ALL)', leaf);
-        EXECUTE format('ALTER TABLE tandem.inbox ATTACH PARTITION tandem.%I FOR VALUES FROM (%L) TO (%L)',
-            leaf, tandem.uuid_at(bounds.ceiling), tandem.uuid_at(until));
-        bounds.ceiling := until;
-        made := made + 1;
-    END LOOP;
-    UPDATE tandem.inbox_bounds SET ceiling = bounds.ceiling WHERE made > 0;
+    IF bounds.ceiling < now() + interval '1 year' THEN
+        BEGIN
+            LOCK TABLE tandem.inbox_late IN SHARE ROW EXCLUSIVE MODE;
+            WHILE bounds.ceiling < now() + interval '1 year' LOOP
+                leaf := tandem.inbox_leaf_name(bounds.ceiling);
+                until := bounds.ceiling + interval '168 hours';
+                EXECUTE format('CREATE TABLE tandem.%I (LIKE tandem.inbox INCLUDING ALL)', leaf);
+                EXECUTE format('INSERT INTO tandem.%I SELECT consumer, message_id FROM tandem.inbox_late WHERE message_id >= %L AND message_id < %L',
+                    leaf, tandem.uuid_at(bounds.ceiling), tandem.uuid_at(until));
+                EXECUTE format('ALTER TABLE tandem.inbox ATTACH PARTITION tandem.%I FOR VALUES FROM (%L) TO (%L)',
+                    leaf, tandem.uuid_at(bounds.ceiling), tandem.uuid_at(until));
+                bounds.ceiling := until;
+                made := made + 1;
+            END LOOP;
+            UPDATE tandem.inbox_bounds SET ceiling = bounds.ceiling;
+        EXCEPTION WHEN lock_not_available THEN
+            made := 0; -- they are for next year
+        END;
+    END IF;
 
     floor := date_trunc('week', (now() - bounds.retention) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
     IF floor > tandem.inbox_floor_time() THEN
@@ -122,7 +137,7 @@ BEGIN
         WHERE i.inhparent = 'tandem.inbox'::regclass AND pg_relation_size(c.oid) > 0
         -- As text: names sort as their dates, and whatever else the planner
         -- looks at before the join is no date.
-        AND c.relname < 'inbox_' || to_char(floor AT TIME ZONE 'UTC', 'YYYYMMDD')
+        AND c.relname < tandem.inbox_leaf_name(floor)
         ORDER BY c.relname
     LOOP
         BEGIN
@@ -134,6 +149,44 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Drops one leaf that has been empty and below the floor for a month, if nobody
+-- uses the inbox at this very moment. To be called in a transaction of its own:
+-- the whole inbox is locked until that ends, which takes one commit. Returns how
+-- many it dropped, 0 or 1. The month is for those who looked at the floor before
+-- it was raised: they are to find an empty leaf rather than none.
+CREATE FUNCTION tandem.drop_inbox_leaf() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
+DECLARE
+    leaf regclass;
+BEGIN
+    PERFORM FROM tandem.inbox_bounds FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT c.oid INTO leaf FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'tandem.inbox'::regclass AND c.relname < tandem.inbox_leaf_name(tandem.inbox_floor_time() - interval '28 days')
+        ORDER BY c.relname LIMIT 1;
+    IF leaf IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- The leaf first: a vacuum of it is to find nobody waiting behind it.
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', leaf);
+    IF pg_relation_size(leaf) > 0 THEN
+        RETURN 0; -- maintain_inbox has not come round to it
+    END IF;
+    LOCK TABLE ONLY tandem.inbox IN ACCESS EXCLUSIVE MODE NOWAIT;
+    EXECUTE format('DROP TABLE %s', leaf);
+    RETURN 1;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN 0;
+END
+$$;
+
+-- The name of the leaf that has a moment in it. The leaves begin on Mondays, UTC.
+CREATE FUNCTION tandem.inbox_leaf_name(moment timestamptz) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'inbox_' || to_char(date_trunc('week', moment AT TIME ZONE 'UTC'), 'YYYYMMDD');
 
 -- The moment that the floor stands for.
 CREATE FUNCTION tandem.inbox_floor_time() RETURNS timestamptz
@@ -179,11 +232,7 @@ BEGIN
     -- No retention is shorter than a day, so younger ids need no second look;
     -- now() would be the start of a transaction that may itself be older.
     IF first AND made < clock_timestamp() - interval '1 day' AND NOT tandem.inbox_covers(message_id) THEN
-        RETURN tandem.once_late(consumer, message_id);
-    END IF;
-    -- It may have come before there was a leaf for it.
-    IF first AND EXISTS (SELECT FROM tandem.inbox_late AS l WHERE l.consumer = once.consumer AND l.message_id = once.message_id) THEN
-        RETURN false;
+        RETURN tandem.once_late(consumer, message_id, in_leaf => true);
     END IF;
     RETURN first;
 END
@@ -221,7 +270,8 @@ $$;
 
 -- The answer for a UUIDv7 that no leaf covers, by the consumer's policy: TD010
 -- below the floor and TD011 above the ceiling, or true the first time since.
-CREATE FUNCTION tandem.once_late(consumer text, message_id uuid) RETURNS boolean
+-- in_leaf says that this very transaction has put it into its leaf.
+CREATE FUNCTION tandem.once_late(consumer text, message_id uuid, in_leaf boolean DEFAULT false) RETURNS boolean
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -229,8 +279,7 @@ DECLARE
     ceiling timestamptz := (SELECT b.ceiling FROM tandem.inbox_bounds AS b);
 BEGIN
     IF EXISTS (SELECT FROM tandem.inbox_consumer AS c WHERE c.consumer = once_late.consumer AND c.unprovable = 'process') THEN
-        INSERT INTO tandem.inbox_late (consumer, message_id) VALUES (consumer, message_id) ON CONFLICT DO NOTHING;
-        RETURN FOUND;
+        RETURN tandem.record_late(consumer, message_id, in_leaf);
     ELSIF message_id < tandem.uuid_at(floor) THEN
         RAISE EXCEPTION 'message id % was made at %, before the inbox''s floor %: it cannot be proved new', message_id, tandem.uuid_time(message_id), floor
             USING ERRCODE = 'TD010', COLUMN = 'message_id', HINT = 'to process such messages all the same, see tandem.set_inbox_policy';
@@ -241,12 +290,42 @@ BEGIN
 END
 $$;
 
+-- Records a UUIDv7 that is to be processed whether or not a leaf covers it; true
+-- the first time. In inbox_late first, which keeps leaves from being made until
+-- this transaction ends; then in its leaf too, where there is one: it may have
+-- been made since the id was found to have none, and somebody else may have gone
+-- by it; or it is below the floor and still knows the id. to_regclass knows the
+-- leaves of now, whatever the snapshot.
+CREATE FUNCTION tandem.record_late(consumer text, message_id uuid, in_leaf boolean DEFAULT false) RETURNS boolean
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    INSERT INTO tandem.inbox_late (consumer, message_id) VALUES (consumer, message_id) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF in_leaf OR to_regclass('tandem.' || tandem.inbox_leaf_name(tandem.uuid_time(message_id))) IS NULL THEN
+        RETURN true;
+    END IF;
+    INSERT INTO tandem.inbox (consumer, message_id) VALUES (consumer, message_id) ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+
 -- Records what a consumer does about ids that cannot be proved new: 'refuse' or
 -- 'process', see inbox_consumer.
 CREATE FUNCTION tandem.set_inbox_policy(consumer text, unprovable text) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 BEGIN
+    IF coalesce(consumer, '') = '' OR octet_length(consumer) > 255 THEN
+        RAISE EXCEPTION 'tandem.set_inbox_policy: the consumer''s name has % bytes, allowed are 1 to 255', coalesce(octet_length(consumer), 0)
+            USING ERRCODE = 'TD012', COLUMN = 'consumer';
+    END IF;
+    IF unprovable IS NULL OR unprovable NOT IN ('refuse', 'process') THEN
+        RAISE EXCEPTION 'tandem.set_inbox_policy: consumer %: the policy is %, it must be ''refuse'' or ''process''', quote_literal(consumer), quote_nullable(unprovable)
+            USING ERRCODE = 'TD012', COLUMN = 'unprovable';
+    END IF;
     INSERT INTO tandem.inbox_consumer AS c (consumer, unprovable) VALUES (consumer, unprovable)
         ON CONFLICT ON CONSTRAINT inbox_consumer_pkey DO UPDATE SET unprovable = excluded.unprovable, configured_at = clock_timestamp();
 END
@@ -257,11 +336,14 @@ UPDATE tandem.settings SET schema_version = 5;
 
 -- +goose Down
 DROP FUNCTION tandem.set_inbox_policy(text, text);
-DROP FUNCTION tandem.once_late(text, uuid);
+DROP FUNCTION tandem.once_late(text, uuid, boolean);
+DROP FUNCTION tandem.record_late(text, uuid, boolean);
 DROP FUNCTION tandem.inbox_covers(uuid);
 DROP FUNCTION tandem.once(text, text);
 DROP FUNCTION tandem.once(text, uuid);
+DROP FUNCTION tandem.drop_inbox_leaf();
 DROP FUNCTION tandem.maintain_inbox();
+DROP FUNCTION tandem.inbox_leaf_name(timestamptz);
 DROP FUNCTION tandem.inbox_floor_time();
 DROP FUNCTION tandem.uuid_time(uuid);
 DROP FUNCTION tandem.uuid_at(timestamptz);

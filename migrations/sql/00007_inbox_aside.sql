@@ -111,6 +111,46 @@ END
 $$;
 -- +goose StatementEnd
 
+-- Deletes what is kept for a time and has no leaves: at most batch rows of each
+-- table, oldest first, by its index. Returns how many; who gets fewer than batch
+-- is done, others call again. In a transaction of its own.
+--
+-- A foreign id that comes again at the moment when its row is deleted: its INSERT
+-- … ON CONFLICT DO NOTHING meets the old row before the deletion, and is a
+-- duplicate; or waits for this transaction, one batch, and finds what that has
+-- left. Where the row is gone the id is new, as it would have been a moment later:
+-- it was received longer ago than foreign_retention. A row that was inserted
+-- since is not of this statement's snapshot, and not old. Two of these calls pass
+-- each other by (SKIP LOCKED).
+-- +goose StatementBegin
+CREATE FUNCTION tandem.expire_inbox(batch integer DEFAULT 10000) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' SET enable_seqscan = off AS $$
+DECLARE
+    kept  record;
+    gone  bigint;
+    total bigint := 0;
+BEGIN
+    IF batch IS NULL OR batch < 1 THEN
+        RAISE EXCEPTION 'tandem.expire_inbox: the batch is %, it must be 1 or more', batch USING ERRCODE = 'TD012', COLUMN = 'batch';
+    END IF;
+    FOR kept IN
+        SELECT v.name, v.moment, now() - v.age AS before FROM tandem.inbox_bounds AS b, LATERAL (VALUES
+            ('inbox_foreign', 'received_at', b.foreign_retention),
+            ('inbox_late', 'received_at', b.foreign_retention),
+            ('inbox_dropped', 'received_at', b.foreign_retention)
+        ) AS v (name, moment, age)
+    LOOP
+        EXECUTE format('DELETE FROM tandem.%1$I WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM tandem.%1$I WHERE %2$I < $1 ORDER BY %2$I LIMIT $2 FOR UPDATE SKIP LOCKED))', kept.name, kept.moment)
+            USING kept.before, batch;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        total := total + gone;
+    END LOOP;
+    RETURN total;
+END
+$$;
+-- +goose StatementEnd
+
 UPDATE tandem.settings SET schema_version = 7;
 
 -- +goose Down
@@ -125,6 +165,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+DROP FUNCTION tandem.expire_inbox(integer);
 DROP FUNCTION tandem.claim_inbox_partition(text, text, integer, text);
 DROP TABLE tandem.inbox_dropped;
 DROP TABLE tandem.inbox_aside;

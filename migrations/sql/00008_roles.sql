@@ -34,14 +34,14 @@ BEGIN
             EXECUTE format('GRANT SELECT, UPDATE ON tandem.lease TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tandem.deferred, tandem.dropped, tandem.request, tandem.relay TO %I', role);
             EXECUTE format('GRANT SELECT ON tandem.parked, tandem.published TO %I', role);
-            EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox() TO %I', role);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox(), tandem.drop_inbox_leaf(), tandem.expire_inbox(integer) TO %I', role);
         WHEN 'tandem_consumer' THEN
             EXECUTE format('GRANT SELECT, INSERT ON tandem.inbox, tandem.inbox_foreign, tandem.inbox_late, tandem.inbox_dropped TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, UPDATE ON tandem.inbox_consumer, tandem.inbox_partition TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tandem.inbox_aside TO %I', role);
             EXECUTE format('GRANT SELECT ON tandem.inbox_bounds TO %I', role);
             EXECUTE format('GRANT SELECT ON SEQUENCE tandem.inbox_floor TO %I', role);
-            EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox() TO %I', role);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox(), tandem.drop_inbox_leaf(), tandem.expire_inbox(integer) TO %I', role);
         END CASE;
     END LOOP;
 END
@@ -67,7 +67,7 @@ END
 $$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION tandem.maintain_inbox() FROM PUBLIC;
+REVOKE ALL ON FUNCTION tandem.maintain_inbox(), tandem.drop_inbox_leaf(), tandem.expire_inbox(integer) FROM PUBLIC;
 SELECT tandem.grant_roles();
 
 -- As relay/internal/findings/functions.go computes it again.

@@ -128,7 +128,7 @@ func TestCheckTLS(t *testing.T) {
 	err = newPublisher(t, secure).Check(t.Context())
 	require.ErrorContains(t, err, "TLS", "no TLS where the listener wants it")
 
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	err = newPublisher(t, open, with(&tls.Config{RootCAs: trusted})).Check(ctx)
 	require.ErrorContains(t, err, "TLS", "TLS where the listener has none")

@@ -62,7 +62,7 @@ func fetch(t testing.TB, brokers []string, topic string, partition int32, n int)
 	}))
 	require.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var rs []record
 	for len(rs) < n {
@@ -151,7 +151,7 @@ func withListener(l *listener) kfake.Opt {
 // publishUntil publishes as the relay does, again and again until it works.
 func publishUntil(t testing.TB, p *Publisher, topic string, partition int, events []*relay.Event) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

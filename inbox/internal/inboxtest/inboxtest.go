@@ -76,7 +76,7 @@ func V7At(moment time.Time) string {
 // AwaitBlocked waits until n sessions of the database wait for a lock.
 func AwaitBlocked(t testing.TB, pool *pgxpool.Pool, n int) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {

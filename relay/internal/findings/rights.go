@@ -15,7 +15,7 @@ var needs = []struct{ privileges, objects string }{
 	{"SELECT INSERT TRUNCATE", "checkpoint"},
 	{"SELECT UPDATE", "lease"},
 	{"SELECT INSERT UPDATE DELETE", "deferred dropped request relay"},
-	{"EXECUTE", "save_checkpoint compact_checkpoint leaf_is_done reclaim_leaf set_aside claimed maintain_inbox"},
+	{"EXECUTE", "save_checkpoint compact_checkpoint leaf_is_done reclaim_leaf set_aside claimed maintain_inbox drop_inbox_leaf expire_inbox"},
 }
 
 // sqlRights: $1 the schema, $2 and $3 objects and a privilege on each. Which of
