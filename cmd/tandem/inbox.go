@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -36,27 +37,23 @@ func newInboxMaintain(sys system) *cobra.Command {
 	return configure(&cobra.Command{
 		Use:   "maintain",
 		Short: "Make the inbox's storage ahead, and give back what is too old",
-		Long: `Makes storage for the ids of the coming year, and empties what is older than the
-retention (tandem.inbox_bounds), until nothing is left to do. Relays and consumers
-do the same once a day; run it daily where neither runs on a database whose inbox is
-used, and after the retention was shortened. What is being written to at this moment
-is left for the next time.`,
+		Long: `Makes storage for the ids of the coming year, and gives back what is older than the
+retention (tandem.inbox_bounds), until nothing is left to do. Relays, consumers and
+inbox.Maintain do the same every hour; run it daily where none of them runs on a
+database whose inbox is used, and after the retention was shortened. What is being
+used at this moment is left for the next time.`,
 		Example: `  tandem inbox maintain`,
 	}, sys, o.reading(), func(ctx context.Context) error {
 		return o.inbox(ctx, func(ctx context.Context, desk *inboxadmin.Operator) error {
 			did, err := desk.Maintain(ctx)
-			if err != nil {
+			if err != nil && did == (inboxadmin.Maintained{}) {
 				return err
 			}
 			if o.asJSON {
-				return printJSON(sys, did)
+				return errors.Join(printJSON(sys, did), err)
 			}
-			if did == (inboxadmin.Maintained{}) {
-				fmt.Fprintln(sys.stdout, "nothing to do")
-				return nil
-			}
-			fmt.Fprintf(sys.stdout, "made %d leaves, emptied %d\n", did.Made, did.Emptied)
-			return nil
+			fmt.Fprintln(sys.stdout, did)
+			return err
 		})
 	})
 }

@@ -97,11 +97,10 @@ func TestInboxMaintain(t *testing.T) {
 	database := testservers.Migrated(t)
 	env := []string{"TANDEM_DATABASE_URL=" + asConsumer(t, database)}
 	done(t, env, "inbox", "maintain")
-	execute(t, database, `UPDATE tandem.inbox_bounds SET ceiling = ceiling + interval '7 days'`) // a leaf missing
 	require.Equal(t, "nothing to do\n", done(t, env, "inbox", "maintain"))
-	require.JSONEq(t, `{"leaves_made": 0, "leaves_emptied": 0}`, done(t, env, "inbox", "maintain", "--json"))
-	execute(t, database, `DO $$ BEGIN
-			EXECUTE (SELECT format('DROP TABLE tandem.inbox_%s', to_char((ceiling - interval '14 days') AT TIME ZONE 'UTC', 'YYYYMMDD')) FROM tandem.inbox_bounds);
-		END $$`, `UPDATE tandem.inbox_bounds SET ceiling = ceiling - interval '14 days'`)
-	require.Regexp(t, `^made [12] leaves, emptied 0\n$`, done(t, env, "inbox", "maintain"))
+	execute(t, database, `INSERT INTO tandem.inbox_foreign (consumer, message_id, received_at) VALUES ('billing', 'old', now() - interval '100 days'), ('billing', 'new', now())`,
+		`DO $$ BEGIN EXECUTE (SELECT format('DROP TABLE tandem.%I', tandem.inbox_leaf_name(ceiling - interval '7 days')) FROM tandem.inbox_bounds); END $$`,
+		`UPDATE tandem.inbox_bounds SET ceiling = ceiling - interval '7 days'`)
+	require.Regexp(t, `^made [12] leaves, deleted 1 rows of ids and notes\n$`, done(t, env, "inbox", "maintain"))
+	require.JSONEq(t, `{"leaves_made": 0, "leaves_emptied": 0, "leaves_dropped": 0, "rows_expired": 0}`, done(t, env, "inbox", "maintain", "--json"))
 }

@@ -111,7 +111,7 @@ func (d *diagnosis) storage() {
 	if until != nil {
 		ends = "has leaves until " + until.UTC().Format(time.DateOnly)
 	}
-	d.add(advice.Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "tandem inbox maintain; the relay and every consumer do it once a day")
+	d.add(advice.Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "tandem inbox maintain; the relay and every consumer do it every hour")
 }
 
 // some names five of many.
