@@ -142,7 +142,9 @@ func (d *desk) locked(t testing.TB, numbers ...int64) (release func()) {
 	tag, err := tx.Exec(t.Context(), `SELECT FROM tandem.inbox_aside WHERE aside = ANY ($1) FOR UPDATE`, numbers)
 	require.NoError(t, err)
 	require.Len(t, numbers, int(tag.RowsAffected()))
-	return func() { _ = tx.Rollback(context.Background()) }
+	release = func() { _ = tx.Rollback(context.Background()) }
+	t.Cleanup(release)
+	return release
 }
 
 func open(t testing.TB, url string, settings map[string]string) *pgx.Conn {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/admin"
+	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
 )
 
 func TestRedriveMarksMessagesOnce(t *testing.T) {
@@ -74,6 +75,34 @@ func TestOperatorsDoNotWaitForABatch(t *testing.T) {
 	gone, err := d.Discard(t.Context(), admin.Selector{Aside: n[1:2]}, true, "alice", "")
 	require.NoError(t, err)
 	require.Equal(t, int64(1), gone.Held)
+}
+
+// An owner may change its partition's row first and lock messages then. Whoever
+// waits for that row must not have a message locked.
+func TestOperatorsWaitForAPartitionWithNothingLocked(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	n := d.poisoned(t)
+	for name, change := range map[string]func() error{
+		"redrive": func() error { _, err := d.Redrive(t.Context(), admin.Selector{Aside: n[:1]}, "alice"); return err },
+		"discard": func() error {
+			_, err := d.Discard(t.Context(), admin.Selector{Aside: n[2:3]}, true, "alice", "")
+			return err
+		},
+	} {
+		tx, err := d.owner.Begin(t.Context())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+		_, err = tx.Exec(t.Context(), `UPDATE tandem.inbox_partition SET seen_at = clock_timestamp()`)
+		require.NoError(t, err)
+		ended := make(chan error, 1)
+		go func() { ended <- change() }()
+		inboxtest.AwaitBlocked(t, d.owner, 1)
+		_, err = tx.Exec(t.Context(), `SELECT FROM tandem.inbox_aside ORDER BY aside FOR UPDATE NOWAIT`)
+		require.NoError(t, err, name)
+		require.NoError(t, tx.Commit(t.Context()))
+		require.NoError(t, <-ended, name)
+	}
 }
 
 func TestUnattended(t *testing.T) {
