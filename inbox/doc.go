@@ -17,7 +17,9 @@
 //
 // It needs Postgres and pgx alone, and knows no broker. Package
 // [github.com/tandem-outbox/tandem/inbox/inboxkafka] is the runner for Kafka,
-// which does the same for a batch of messages at a time.
+// which does the same for a batch of messages at a time;
+// [github.com/tandem-outbox/tandem/inbox/inboxhttp] does it for HTTP requests with
+// an Idempotency-Key, and gives a repetition the same answer.
 //
 // # What the caller still has to do
 //
