@@ -45,7 +45,8 @@ type partition struct {
 	streak int       // different messages that failed since one succeeded
 	resume time.Time // live messages wait until then: the streak is too long
 
-	failures, conflicts, fetches   backoff
+	failures, conflicts            backoff
+	outages, fetches               backoff
 	conflicted                     int // conflicts in a row
 	applying, fetching, committing trouble
 	setAside                       seldom
@@ -69,6 +70,7 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 		aside:      queue{limit: m.config.BatchSize},
 		failures:   backoff{min: m.config.RetryMin, max: m.config.RetryMax},
 		conflicts:  backoff{min: 10 * time.Millisecond, max: time.Second},
+		outages:    backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
 		fetches:    backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
 		applying:   trouble{log: log},
 		fetching:   trouble{log: log},
@@ -98,15 +100,15 @@ func (p *partition) run(ctx, work context.Context) error {
 // turn does the next thing that there is to do, or waits for there to be one.
 func (p *partition) turn(ctx, work context.Context) error {
 	if p.fence == nil {
-		return p.claim(ctx)
+		p.claim(ctx)
+		return nil
 	}
 	if p.lanes.stale(time.Now()) {
-		return p.load(ctx)
+		p.load(ctx)
+		return nil
 	}
 	if len(p.aside.items) == 0 {
-		if err := p.fetchDue(ctx); err != nil {
-			return err
-		}
+		p.fetchDue(ctx)
 	}
 	if len(p.aside.items) > 0 {
 		if err := p.step(ctx, work, &p.aside); err != nil || p.fence == nil || p.lanes.unknown {
@@ -156,6 +158,7 @@ func (p *partition) step(ctx, work context.Context, q *queue) error {
 	}
 	p.conflicted = 0
 	p.conflicts.reset()
+	p.outages.reset()
 	p.applying.over()
 	p.settled(batch, result, time.Since(started))
 	if q == &p.live {
@@ -194,7 +197,7 @@ func (p *partition) failed(ctx, work context.Context, q *queue, n int, err error
 		return fmt.Errorf("inboxkafka: %w", err)
 	case work.Err() != nil:
 		p.log.Warn("rolled back a batch", "offset", offset, "reason", context.Cause(work))
-		return nil // it is the next owner's
+		return nil //nolint:nilerr // the batch is the next owner's
 	case errors.Is(err, apply.ErrFenced):
 		p.applying.warn("fenced", "a batch was rolled back: another consumer has taken the partition over", "offset", offset, "error", err)
 		p.fence = nil
@@ -207,7 +210,7 @@ func (p *partition) failed(ctx, work context.Context, q *queue, n int, err error
 		p.conflict(ctx, "a batch meets conflict after conflict in the database and is repeated", err)
 	default:
 		p.applying.warn("database", "the database does not take a batch, it is repeated", "offset", offset, "error", err)
-		p.failures.wait(ctx)
+		p.outages.wait(ctx)
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type Item struct {
 // Proof is what tells the first delivery of a message from the others.
 type Proof int
 
+// The proofs.
 const (
 	ByID   Proof = iota // its id, which has to be one that the inbox can keep
 	ByLate              // its id, in tandem.inbox_late where no leaf covers it
