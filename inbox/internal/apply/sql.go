@@ -21,8 +21,8 @@ SELECT epoch, changed FROM tandem.inbox_partition WHERE consumer = $1 AND topic 
 
 // timedSQL inserts the UUIDv7 that the leaves cover and returns those that were
 // new with true, and those that no leaf covers with false. The floor keeps an
-// insert off leaves that may be emptied, the ceiling off those not yet made. One
-// that came before there was a leaf for it is in inbox_late, and is not new.
+// insert off leaves that may be emptied, the ceiling off those not yet made. A
+// leaf knows the ids that came before it was made, see tandem.maintain_inbox.
 // Locks: ROW EXCLUSIVE on the inbox and the leaves of the ids.
 const timedSQL = `
 WITH bounds AS MATERIALIZED (
@@ -36,7 +36,6 @@ WITH bounds AS MATERIALIZED (
     RETURNING message_id
 )
 SELECT message_id::text, true FROM added
-WHERE NOT EXISTS (SELECT FROM tandem.inbox_late AS l WHERE l.consumer = $1::text AND l.message_id = added.message_id)
 UNION ALL
 SELECT id::text, false FROM sent, bounds WHERE NOT (id >= low AND id < high)`
 
@@ -47,13 +46,12 @@ SELECT $1::text, id FROM unnest($2::text[]) WITH ORDINALITY AS sent (id, n) ORDE
 ON CONFLICT DO NOTHING
 RETURNING message_id, true`
 
-// lateSQL inserts UUIDv7 that no leaf covers and that are to be handled all the
-// same, and returns those that were new.
+// lateSQL inserts UUIDv7 that no leaf covered and that are to be handled all the
+// same, and returns those that were new. Since they were found to have no leaf one
+// may have been made, and another delivery have gone by it: record_late looks.
 const lateSQL = `
-INSERT INTO tandem.inbox_late (consumer, message_id)
-SELECT $1::text, id FROM unnest($2::text[]::uuid[]) AS id ORDER BY id
-ON CONFLICT DO NOTHING
-RETURNING message_id::text, true`
+SELECT id::text, true FROM (SELECT id FROM unnest($2::text[]::uuid[]) AS id ORDER BY id) AS sent
+WHERE tandem.record_late($1::text, id)`
 
 // floorSQL reads the floor as it is now, whatever the snapshot.
 const floorSQL = `SELECT last_value FROM tandem.inbox_floor`
