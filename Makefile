@@ -10,9 +10,10 @@ GO      ?= go
 JOBS    ?= 2
 TIMEOUT ?= 20m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench lint fmt clean bin/with-servers
+.PHONY: help build demo test bench lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -28,16 +29,23 @@ bin/with-servers:
 	$(GO) build -o $@ ./internal/testservers/with-servers
 
 test: bin/with-servers
-	bin/with-servers -- $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT) ./...
+	bin/with-servers -- sh -c '$(TESTS) ./... && cd integration/orm && $(TESTS) ./...'
 
 bench: bin/with-servers
 	bin/with-servers -- $(GO) test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 60m ./integration/...
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...
+	cd integration/orm && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint run ./...
 
 fmt:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint fmt ./...
+	cd integration/orm && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint fmt ./...
+
+# After a change of go.mod: the second module has the first one's requirements too.
+tidy:
+	$(GO) mod tidy
+	cd integration/orm && $(GO) mod tidy
 
 clean:
 	rm -rf bin

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/tandem-outbox/tandem/inbox/internal/ids"
 	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 )
 
@@ -101,7 +102,7 @@ type DecodeError struct {
 }
 
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("inbox: decode message %s of type %s into %s: %v", short(e.MessageID), short(e.Type), e.Into, e.Err)
+	return fmt.Sprintf("inbox: decode message %s of type %s into %s: %v", ids.Quoted(e.MessageID), ids.Quoted(e.Type), e.Into, e.Err)
 }
 
 // Unwrap returns the codec's error.
@@ -109,9 +110,11 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 
 var errTombstone = errors.New("inbox: the message is a tombstone (a null value): give an OnTombstone, or a plain Handler for such messages")
 
-// decode returns the value of m, or the error that parks it. A panic of the codec
-// is the message's fault, as an error of it is.
-func decode[T any](codec Codec[T], m Message) (value T, err error) {
+// Decode returns the value of m, or the error that parks it and that the handler
+// is to return: "tombstone" for a null value, else "undecodable", a [*DecodeError].
+// [Typed] calls it; it is for handlers that are no [Handler], such as those on
+// database/sql. A panic of the codec is the message's fault, as an error of it is.
+func Decode[T any](codec Codec[T], m Message) (value T, err error) {
 	if m.Value == nil {
 		return value, ParkAs(outcome.Tombstone, errTombstone)
 	}

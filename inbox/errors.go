@@ -2,9 +2,8 @@ package inbox
 
 import (
 	"errors"
-	"fmt"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/tandem-outbox/tandem/inbox/internal/once"
 )
 
 // ErrNoTransaction is returned where the transaction is nil: without one,
@@ -16,14 +15,14 @@ var ErrNoTransaction = errors.New("inbox: tx is nil: begin a transaction, and ma
 var (
 	// ErrTooOld means that the id is older than what the inbox remembers
 	// (SQLSTATE TD010), so it may have been processed and forgotten.
-	ErrTooOld = errors.New("older than the inbox remembers")
+	ErrTooOld = once.ErrTooOld
 	// ErrTooNew means that the id claims to come from a future for which there
 	// is no storage yet (SQLSTATE TD011). Either its maker's clock is wrong, or
 	// nobody has called tandem.maintain_inbox() for a year.
-	ErrTooNew = errors.New("newer than the inbox has room for")
+	ErrTooNew = once.ErrTooNew
 	// ErrInvalid means that the id or the consumer's name is empty, too long,
 	// or no text that Postgres can keep (SQLSTATE TD012).
-	ErrInvalid = errors.New("invalid")
+	ErrInvalid = once.ErrInvalid
 )
 
 // IDError says which id, or which consumer's name, was refused and why.
@@ -35,39 +34,16 @@ type IDError struct {
 	Detail   string // the figures
 }
 
-func (e *IDError) Error() string {
-	return fmt.Sprintf("inbox: consumer %s, message id %s: %s is %v: %s", short(e.Consumer), short(e.ID), e.Field, e.Reason, e.Detail)
-}
+// Error names the consumer, the id, what is wrong and why.
+func (e *IDError) Error() string { return (*once.Problem)(e).Error() }
 
 // Unwrap returns the Reason.
 func (e *IDError) Unwrap() error { return e.Reason }
 
-// explain turns what tandem.once raises into an IDError.
-func explain(err error, consumer, id string) error {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return fmt.Errorf("inbox: consumer %s, message id %s: %w", short(consumer), short(id), err)
+// typed gives a refusal its public type.
+func typed(err error) error {
+	if p, ok := errors.AsType[*once.Problem](err); ok {
+		return (*IDError)(p)
 	}
-	e := &IDError{Consumer: consumer, ID: id, Field: pg.ColumnName, Detail: pg.Message}
-	switch pg.Code {
-	case "TD010":
-		e.Reason = ErrTooOld
-	case "TD011":
-		e.Reason = ErrTooNew
-	case "TD012":
-		e.Reason = ErrInvalid
-	case "42883", "3F000", "42P01": // undefined_function, invalid_schema_name, undefined_table
-		return fmt.Errorf("inbox: the schema is missing or too old, run `tandem migrate up`: %w", err)
-	default:
-		return fmt.Errorf("inbox: consumer %s, message id %s: %w", short(consumer), short(id), err)
-	}
-	return e
-}
-
-// short quotes s, and cuts what is too long for a log line.
-func short(s string) string {
-	if len(s) > 100 {
-		return fmt.Sprintf("%q… (%d bytes)", s[:100], len(s))
-	}
-	return fmt.Sprintf("%q", s)
+	return err
 }

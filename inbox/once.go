@@ -1,17 +1,15 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"reflect"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tandem-outbox/tandem/inbox/internal/ids"
+	"github.com/tandem-outbox/tandem/inbox/internal/once"
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
-
-const onceSQL = `SELECT tandem.once($1::text, $2::text)`
 
 // Once records in tx that consumer has processed the message id, and returns
 // true the first time. When it returns false the message's effects have been
@@ -28,22 +26,20 @@ func Once(ctx context.Context, tx pgx.Tx, consumer, id string) (first bool, err 
 // Inbox is an inbox in a schema of another name than "tandem". The package's
 // functions are for that one.
 type Inbox struct {
-	schema string
-	once   string
+	schema    string
+	statement string
 }
 
-var standard = &Inbox{schema: schema.Default, once: onceSQL}
+var standard, _ = New("") // whose name is right
 
 // New returns the inbox in the schema of that name; an empty name means
 // "tandem". It does not connect. The error is about the name.
 func New(schemaName string) (*Inbox, error) {
-	if schemaName == "" {
-		return standard, nil
+	statement, err := once.Statement(schemaName)
+	if err != nil {
+		return nil, err
 	}
-	if err := schema.Check(schemaName); err != nil {
-		return nil, fmt.Errorf("inbox: %w", err)
-	}
-	return &Inbox{schema: schemaName, once: schema.Rewrite(onceSQL, schemaName)}, nil
+	return &Inbox{cmp.Or(schemaName, schema.Default), statement}, nil
 }
 
 // Once is [Once] in this inbox.
@@ -51,14 +47,11 @@ func (i *Inbox) Once(ctx context.Context, tx pgx.Tx, consumer, id string) (first
 	if isNil(tx) {
 		return false, ErrNoTransaction
 	}
-	if problem := ids.Problem(ids.ConsumerMax, consumer); problem != "" {
-		return false, &IDError{Consumer: consumer, ID: id, Field: "consumer", Reason: ErrInvalid, Detail: problem}
+	if err := once.Check(consumer, id); err != nil {
+		return false, typed(err)
 	}
-	if problem := ids.Problem(ids.MessageMax, id); problem != "" {
-		return false, &IDError{Consumer: consumer, ID: id, Field: "message_id", Reason: ErrInvalid, Detail: problem}
-	}
-	if err := tx.QueryRow(ctx, i.once, consumer, id).Scan(&first); err != nil {
-		return false, explain(err, consumer, id)
+	if err := tx.QueryRow(ctx, i.statement, consumer, id).Scan(&first); err != nil {
+		return false, typed(once.Explain(err, consumer, id))
 	}
 	return first, nil
 }

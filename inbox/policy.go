@@ -43,10 +43,10 @@ func (i *Inbox) SetPolicy(ctx context.Context, db DB, consumer string, p Policy)
 		return &IDError{Consumer: consumer, Field: "consumer", Reason: ErrInvalid, Detail: problem}
 	}
 	if p != Refuse && p != Process {
-		return fmt.Errorf("inbox: consumer %s: the policy is %q, it must be %q or %q", short(consumer), p, Refuse, Process)
+		return fmt.Errorf("inbox: consumer %s: the policy is %q, it must be %q or %q", ids.Quoted(consumer), p, Refuse, Process)
 	}
 	if err := db.QueryRow(ctx, schema.Rewrite(policySQL, i.schema), consumer, string(p)).Scan(nil); err != nil {
-		return fmt.Errorf("inbox: record the policy of consumer %s: %w", short(consumer), err)
+		return fmt.Errorf("inbox: record the policy of consumer %s: %w", ids.Quoted(consumer), err)
 	}
 	return nil
 }

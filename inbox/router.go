@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tandem-outbox/tandem/inbox/internal/ids"
 	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 )
 
@@ -83,7 +84,7 @@ func (r *Router) mustBeOpen(method string) {
 
 func parkUnknown(_ context.Context, _ pgx.Tx, m Message) error {
 	return ParkAs(outcome.UnknownType, fmt.Errorf("inbox: nobody handles messages of type %s (topic %s): register a handler for it, or decide by Router.Unknown",
-		short(m.Type), short(m.Topic)))
+		ids.Quoted(m.Type), ids.Quoted(m.Topic)))
 }
 
 // Ignore is a Handler that does nothing: the message counts as processed.

@@ -39,7 +39,7 @@ func Typed[T any](codec Codec[T], handle TypedHandler[T], options ...TypedOption
 		if m.Value == nil && o.tombstone != nil {
 			return o.tombstone(ctx, tx, m)
 		}
-		value, err := decode(codec, m)
+		value, err := Decode(codec, m)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func TypedBatch[T any](codec Codec[T], handle func(ctx context.Context, tx pgx.T
 	return func(ctx context.Context, tx pgx.Tx, batch []Message) error {
 		decoded := make([]Decoded[T], len(batch))
 		for i, m := range batch {
-			value, err := decode(codec, m)
+			value, err := Decode(codec, m)
 			if err != nil {
 				return FailedAt(i, err)
 			}

@@ -317,25 +317,25 @@ func TestReadmeRuns(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 2)
 	go func() { ended <- runRelay(running, w.url("relay"), w.brokers) }()
-	biller := w.pool("billing")
-	go func() { ended <- runBilling(running, biller, w.brokers) }()
+	billing := w.pool("billing")
+	go func() { ended <- runBilling(running, billing, w.brokers) }()
 	require.NoError(t, placeOrder(ctx, shop, Order{"o-4", 400}))
 	require.Eventually(t, func() bool {
 		var n int
-		require.NoError(t, biller.QueryRow(ctx, `SELECT count(*) FROM charges`).Scan(&n))
+		require.NoError(t, billing.QueryRow(ctx, `SELECT count(*) FROM charges`).Scan(&n))
 		return n == 4
 	}, time.Minute, 20*time.Millisecond)
 	stop()
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
 
-	w.charge(biller)
+	w.charge(billing)
 
 	for range 2 {
-		require.NoError(t, bookPayment(ctx, biller, "payment-1", 100))
+		require.NoError(t, bookPayment(ctx, billing, "payment-1", 100))
 	}
 	var booked int
-	require.NoError(t, biller.QueryRow(ctx, `SELECT count(*) FROM bookings`).Scan(&booked))
+	require.NoError(t, billing.QueryRow(ctx, `SELECT count(*) FROM bookings`).Scan(&booked))
 	require.Equal(t, 1, booked)
 	require.Equal(t, []string{"t"}, w.sql())
 	require.Contains(t, w.yaml(), "published 0 events")

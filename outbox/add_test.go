@@ -90,6 +90,7 @@ func TestOutsideATransaction(t *testing.T) {
 	require.ErrorIs(t, outbox.Queue(nil, e), outbox.ErrNoTransaction)
 	require.ErrorIs(t, outboxsql.Add(t.Context(), nil, e), outbox.ErrNoTransaction)
 	require.ErrorIs(t, outboxsql.LockKey(t.Context(), nil, "k"), outbox.ErrNoTransaction)
+	require.ErrorIs(t, outboxsql.Add(t.Context(), (*sql.Tx)(nil), e), outbox.ErrNoTransaction)
 
 	conn := connect(t, asWriter(t, testservers.Migrated(t)))
 	tx := begin(t, conn)

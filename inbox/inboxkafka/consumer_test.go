@@ -2,10 +2,8 @@ package inboxkafka_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
 	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
 	"github.com/tandem-outbox/tandem/migrations"
 )
@@ -74,7 +73,9 @@ func TestWhatTheHandlerGets(t *testing.T) {
 		{Key: "tenant", Value: []byte("acme")},
 	}}, &kgo.Record{Topic: topic, Timestamp: time.UnixMilli(1_700_000_000_123), Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte("id 2")}}})
 	got := make(chan inbox.Message, 2)
-	w.start(w.config(), func(_ context.Context, _ pgx.Tx, m inbox.Message) error {
+	config := w.config()
+	config.Policies.Tombstone = inboxkafka.Accept
+	w.start(config, func(_ context.Context, _ pgx.Tx, m inbox.Message) error {
 		got <- m
 		return nil
 	})
@@ -82,9 +83,10 @@ func TestWhatTheHandlerGets(t *testing.T) {
 	require.Len(t, m.Headers, 7)
 	require.Equal(t, "acme", m.Header("tenant"))
 	require.Empty(t, m.Header("none"))
-	m.Headers = nil
+	require.WithinDuration(t, time.Now(), m.Sent, time.Minute)
+	m.Headers, m.Sent = nil, time.Time{}
 	require.Equal(t, inbox.Message{
-		ID: "id 1", Topic: topic, Key: []byte("k"), Value: []byte(`{"a":1}`), Type: "order.placed", Source: "/tandem/shop",
+		Attempt: 1, ID: "id 1", Topic: topic, Key: []byte("k"), Value: []byte(`{"a":1}`), Type: "order.placed", Source: "/tandem/shop",
 		Time: time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC), ContentType: "application/json",
 	}, m)
 	m = <-got
@@ -92,75 +94,6 @@ func TestWhatTheHandlerGets(t *testing.T) {
 	require.Nil(t, m.Key)
 	require.Nil(t, m.Value, "a tombstone is nil, and not empty")
 	require.Equal(t, int64(1_700_000_000_123), m.Time.UnixMilli(), "without ce_time it is the record's")
-}
-
-func TestAFailingMessageBlocksItsPartitionAloneAndThenGoesOn(t *testing.T) {
-	t.Parallel()
-	for name, fail := range map[string]func() error{
-		"error": func() error { return errors.New("card refused") },
-		"panic": func() error { panic("card refused") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, 2)
-			w.produce(0, "a", "bad", "c")
-			w.produce(1, "x", "y")
-			var mended atomic.Bool
-			var attempts atomic.Int32
-			many := make(chan struct{})
-			w.start(w.config(), func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
-				if string(m.Value) == "bad" && !mended.Load() {
-					if attempts.Add(1) == 5 {
-						close(many)
-					}
-					return fail()
-				}
-				return effect(ctx, tx, m)
-			})
-			<-many
-			w.awaitCommitted(1, 2)
-			require.ElementsMatch(t, []string{"x", "y"}, w.effects())
-			require.Zero(t, w.committed(0))
-
-			failed := w.logs.of(slog.LevelError)
-			require.Len(t, failed, 1, "one entry for many attempts")
-			for _, part := range []string{"message_id=", "topic=orders", "partition=0", "offset=1", "card refused", "consumer=billing"} {
-				require.Contains(t, failed[0], part)
-			}
-			require.Equal(t, name == "panic", strings.Contains(failed[0], "consumer_test.go"), "a panic has its stack")
-
-			mended.Store(true)
-			w.awaitCommitted(0, 3)
-			require.ElementsMatch(t, []string{"x", "y", "a", "bad", "c"}, w.effects())
-			require.NotEmpty(t, w.logs.of(slog.LevelInfo))
-		})
-	}
-}
-
-func TestAMessageWithoutAnIDBlocksWhatIsBehindIt(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1)
-	w.produce(0, "a", "b")
-	w.send(&kgo.Record{Topic: topic, Value: []byte("nameless")})
-	w.produce(0, "c")
-	stop := w.start(w.config(), effect)
-	failed := w.logs.await(t, slog.LevelError, 1)
-	require.Contains(t, failed[0], "ce_id")
-	require.Contains(t, failed[0], "offset=2")
-	w.awaitCommitted(0, 2)
-	stop()
-	require.Equal(t, []string{"a", "b"}, w.effects(), "what is before it goes through")
-
-	config := w.config()
-	config.MessageID = func(m inbox.Message) (string, error) {
-		if m.ID == "" {
-			return fmt.Sprintf("%s/%d/%d", m.Topic, m.Partition, m.Offset), nil
-		}
-		return m.ID, nil
-	}
-	w.start(config, effect)
-	w.awaitCommitted(0, 4)
-	require.Equal(t, []string{"a", "b", "nameless", "c"}, w.effects())
 }
 
 func TestDeduplicationByABusinessKey(t *testing.T) {
@@ -172,36 +105,6 @@ func TestDeduplicationByABusinessKey(t *testing.T) {
 	w.start(config, effect)
 	w.awaitCommitted(0, 3)
 	require.Equal(t, []string{"payment 1", "payment 2"}, w.effects())
-}
-
-func TestAMessageIDThatFailsOrPanicsBlocksThePartition(t *testing.T) {
-	t.Parallel()
-	for name, id := range map[string]func(inbox.Message) (string, error){
-		"error": func(inbox.Message) (string, error) { return "", errors.New("no such field") },
-		"panic": func(inbox.Message) (string, error) { panic("no such field") },
-	} {
-		w := newWorld(t, 1)
-		w.produce(0, "a")
-		config := w.config()
-		config.MessageID = id
-		stop := w.start(config, effect)
-		require.Contains(t, w.logs.await(t, slog.LevelError, 1)[0], "no such field", name)
-		stop()
-		require.Empty(t, w.effects())
-	}
-}
-
-func TestAnIDThatTheInboxRefusesBlocksThePartition(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1)
-	old := record(0, "old")
-	old.Headers[0].Value = []byte(inboxtest.V7At(time.Now().AddDate(-1, 0, 0)))
-	w.send(old)
-	stop := w.start(w.config(), effect)
-	require.Contains(t, w.logs.await(t, slog.LevelError, 1)[0], inbox.ErrTooOld.Error())
-	stop()
-	require.Empty(t, w.effects())
-	require.Zero(t, w.committed(0))
 }
 
 // The offset is committed after the transaction; when that fails, the messages

@@ -53,6 +53,7 @@ func (p *partition) fetchOnce(ctx context.Context, patience time.Duration) bool 
 	p.fetching.over()
 	p.fetches.reset()
 	for _, m := range got.messages {
+		m.Attempt = 1
 		p.live.items = append(p.live.items, apply.Item{Message: m})
 	}
 	p.next, p.end = got.next, max(got.end, got.next)

@@ -28,7 +28,7 @@ type Batch struct {
 
 // Totals is the sum of all batches since the Consumer was made.
 type Totals struct {
-	Batches                                                                 int64
+	Batches                                                           int64
 	Handled, Duplicates, Retried, Failed, Parked, Held, Skipped, Lost int64
 }
 

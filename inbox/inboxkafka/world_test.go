@@ -129,6 +129,59 @@ func (w *world) start(config inboxkafka.Config, handler inboxkafka.Handler) (sto
 	return stop
 }
 
+// keyed is record with a key.
+func keyed(partition int32, key, value string) *kgo.Record {
+	r := record(partition, value)
+	r.Key = []byte(key)
+	return r
+}
+
+// set aside, as "state value" in the order of storing.
+const asideSQL = `SELECT coalesce(array_agg(state || ' ' || coalesce(convert_from(value, 'UTF8'), 'NULL') ORDER BY aside), '{}') FROM tandem.inbox_aside`
+
+// awaitRow waits until a query, which returns one boolean, is true.
+func (w *world) awaitRow(query string, args ...any) {
+	w.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var yes bool
+		require.NoError(w, w.admin.QueryRow(context.Background(), query, args...).Scan(&yes))
+		if yes {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			w.Fatalf("it does not become true: %s %v; set aside: %q; effects: %q; logs: %q", query, args,
+				inboxtest.Strings(w, w.admin, asideSQL), w.effects(), w.logs.of(slog.LevelInfo))
+		}
+	}
+}
+
+// awaitEffects waits until there are that many.
+func (w *world) awaitEffects(n int) []string {
+	w.Helper()
+	w.awaitRow(`SELECT count(*) >= $1 FROM app.effects`, n)
+	return w.effects()
+}
+
+// awaitParked waits until that many messages are parked and none is retried.
+func (w *world) awaitParked(n int) {
+	w.Helper()
+	w.awaitRow(`SELECT count(*) FILTER (WHERE state = 'parked' AND NOT redrive) = $1 AND count(*) FILTER (WHERE state = 'retrying') = 0 FROM tandem.inbox_aside`, n)
+}
+
+// redrive does what tandem inbox parked redrive does.
+func (w *world) redrive() {
+	w.Helper()
+	_, err := w.admin.Exec(context.Background(), `
+		WITH asked AS (UPDATE tandem.inbox_aside SET redrive = true WHERE state = 'parked' RETURNING consumer, topic, partition)
+		UPDATE tandem.inbox_partition SET changed = changed + 1 WHERE (consumer, topic, partition) IN (SELECT consumer, topic, partition FROM asked)`)
+	require.NoError(w, err)
+}
+
 // effect is the usual handler: one row, named by the payload.
 func effect(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
 	_, err := tx.Exec(ctx, `INSERT INTO app.effects (name) VALUES ($1)`, string(m.Value))
@@ -236,4 +289,23 @@ func (w *world) consumer(config inboxkafka.Config, handler inboxkafka.Handler) *
 	consumer, err := inboxkafka.NewConsumer(config, w.pool, handler)
 	require.NoError(w, err)
 	return consumer
+}
+
+// run runs a consumer until the test ends.
+func (w *world) run(consumer *inboxkafka.Consumer) {
+	w.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- consumer.Run(ctx) }()
+	w.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				w.Errorf("Run: %v", err)
+			}
+		case <-time.After(patience):
+			w.Errorf("Run does not end")
+		}
+	})
 }

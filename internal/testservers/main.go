@@ -9,12 +9,13 @@ import (
 )
 
 // Main is the TestMain of a package whose tests use servers: it runs the tests,
-// stops what they started, fails when a goroutine is left, and exits.
-func Main(m *testing.M) {
+// stops what they started, fails when a goroutine is left, and exits. Others
+// names goroutines that are not ours to end.
+func Main(m *testing.M, others ...goleak.Option) {
 	code := m.Run()
 	StopAll()
 	if code == 0 {
-		if err := goleak.Find(legitimate()...); err != nil {
+		if err := goleak.Find(append(legitimate(), others...)...); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines that the tests left behind:", err)
 			code = 1
 		}

@@ -2,10 +2,10 @@ package outboxsql
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 
 	"github.com/tandem-outbox/tandem/internal/schema"
+	"github.com/tandem-outbox/tandem/internal/sqltx"
 	"github.com/tandem-outbox/tandem/outbox"
 	"github.com/tandem-outbox/tandem/outbox/internal/insert"
 )
@@ -26,8 +26,9 @@ func NewWriter(schemaName string) (*Writer, error) {
 }
 
 // Add is the function [Add] for this Writer's schema.
-func (w *Writer) Add(ctx context.Context, tx *sql.Tx, events ...outbox.Event) error {
-	if tx == nil {
+func (w *Writer) Add(ctx context.Context, tx Tx, events ...outbox.Event) error {
+	beneath := sqltx.Beneath(tx)
+	if beneath == nil {
 		return outbox.ErrNoTransaction
 	}
 	columns := insert.NewColumns(ctx, len(events))
@@ -39,19 +40,20 @@ func (w *Writer) Add(ctx context.Context, tx *sql.Tx, events ...outbox.Event) er
 	if columns.Len() == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, w.statements.Insert, arguments(columns)...)
+	_, err := beneath.ExecContext(ctx, w.statements.Insert, arguments(columns)...)
 	return typed(w.statements.Result(columns, err))
 }
 
 // LockKey is the function [LockKey] for this Writer's schema.
-func (w *Writer) LockKey(ctx context.Context, tx *sql.Tx, keys ...string) error {
-	if tx == nil {
+func (w *Writer) LockKey(ctx context.Context, tx Tx, keys ...string) error {
+	beneath := sqltx.Beneath(tx)
+	if beneath == nil {
 		return outbox.ErrNoTransaction
 	}
 	if len(keys) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, w.statements.LockKey, textArray(keys))
+	_, err := beneath.ExecContext(ctx, w.statements.LockKey, textArray(keys))
 	return w.statements.Locked(err)
 }
 

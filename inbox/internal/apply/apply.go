@@ -101,9 +101,10 @@ func (a *Applier) handle(ctx context.Context, s *Session, items []Item) (handled
 		return a.handleOnce(ctx, s, items, messages, from)
 	}
 	for n, i := range from {
+		s.fresh()
 		err := a.call(ctx, s, messages[n:n+1], from[n:n+1], n)
 		var f *Failure
-		if errors.As(err, &f) && f.Outcome.Kind == outcome.Skip && !s.used() && s.conn.PgConn().TxStatus() == 'T' {
+		if errors.As(err, &f) && f.Outcome.Kind == outcome.Skip && s.untouched() {
 			items[i].Verdict = f.Skip()
 			continue
 		}

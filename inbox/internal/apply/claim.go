@@ -57,7 +57,8 @@ type Head struct {
 // headsSQL reads the first row of each lane, by inbox_aside_lane. A row that
 // holds nothing is of interest only when it is to be tried.
 const headsSQL = `
-SELECT lane, scope, state, CASE WHEN redrive OR state = 'held' THEN 0 ELSE greatest(0, extract(epoch FROM due_at - clock_timestamp())) END::float8
+SELECT lane, scope, state, CASE WHEN redrive OR state = 'held' THEN 0
+    WHEN due_at IS NOT NULL THEN greatest(0, extract(epoch FROM due_at - clock_timestamp())) END::float8
 FROM (SELECT DISTINCT ON (lane) lane, scope, state, redrive, due_at FROM tandem.inbox_aside
     WHERE consumer = $1 AND topic = $2 AND partition = $3 ORDER BY lane, aside) AS head
 WHERE NOT (scope = 'none' AND state = 'parked' AND NOT redrive)`

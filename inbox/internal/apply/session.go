@@ -25,9 +25,21 @@ type Session struct {
 	SQL *sql.Tx
 
 	conn   *pgx.Conn // for the statements of this package
-	used   func() bool
+	lent   *borrowed // what is in Tx; nil where it is SQL
 	commit func(context.Context) error
 	abort  func(context.Context) // and what the connection is given back by
+}
+
+// untouched tells whether a handler has done nothing with the transaction since
+// fresh was called. Of database/sql that is not known.
+func (s *Session) untouched() bool {
+	return s.lent != nil && !s.lent.used && s.conn.PgConn().TxStatus() == 'T'
+}
+
+func (s *Session) fresh() {
+	if s.lent != nil {
+		s.lent.used = false
+	}
 }
 
 // limits are those of the transaction. They bound how long a frozen consumer can
@@ -53,8 +65,7 @@ func (d pgxDatabase) begin(ctx context.Context, l limits) (*Session, error) {
 	}
 	b := &borrowed{tx: tx}
 	return &Session{
-		Tx: b, conn: tx.Conn(), commit: tx.Commit,
-		used: func() bool { return b.used },
+		Tx: b, lent: b, conn: tx.Conn(), commit: tx.Commit,
 		abort: func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 			defer cancel()
@@ -81,7 +92,7 @@ func (d sqlDatabase) begin(ctx context.Context, l limits) (_ *Session, err error
 			_ = conn.Close()
 		}
 	}()
-	s := &Session{used: func() bool { return true }}
+	s := &Session{}
 	err = conn.Raw(func(driver any) error {
 		c, ok := driver.(*stdlib.Conn)
 		if !ok {

@@ -30,6 +30,14 @@ func Problem(limit int, s string) string {
 	return ""
 }
 
+// Quoted quotes s for people, and cuts what is too long for a log line.
+func Quoted(s string) string {
+	if len(s) > 100 {
+		return fmt.Sprintf("%q… (%d bytes)", s[:100], len(s))
+	}
+	return fmt.Sprintf("%q", s)
+}
+
 // ID is a message id as it is stored.
 type ID struct {
 	Text  string // what two spellings of the same id have in common

@@ -1,11 +1,10 @@
 package insert
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/tandem-outbox/tandem/internal/pgerror"
 )
 
 // Problem has the fields of outbox.InvalidEventError, which documents them.
@@ -35,10 +34,10 @@ func (p *Problem) limit(n int) *Problem {
 // refused turns Statement's refusal into the Problem it tells of; nil where err
 // is something else. The only check inside Statement is the size.
 func (c *Columns) refused(err error) *Problem {
-	if state(err) != "TD001" {
+	if pgerror.State(err) != "TD001" {
 		return nil
 	}
-	allowed, _ := strconv.ParseInt(detail(err), 10, 64)
+	allowed, _ := strconv.ParseInt(pgerror.Detail(err), 10, 64)
 	i := c.firstAbove(allowed)
 	return &Problem{
 		Index: i, ID: c.given[i], Topic: c.Topics[i], Field: "payload", Limit: int(allowed),
@@ -54,26 +53,4 @@ func (c *Columns) firstAbove(limit int64) int {
 		}
 	}
 	return 0
-}
-
-// state is the SQLSTATE of err, whichever driver it comes from; "" if none.
-func state(err error) string {
-	var e interface{ SQLState() string }
-	if errors.As(err, &e) {
-		return e.SQLState()
-	}
-	return ""
-}
-
-// detail is the DETAIL of a Postgres error of pgx or of lib/pq.
-func detail(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Detail
-	}
-	var pq interface{ Get(field byte) string }
-	if errors.As(err, &pq) {
-		return pq.Get('D')
-	}
-	return ""
 }

@@ -3,6 +3,7 @@ package insert
 import (
 	"fmt"
 
+	"github.com/tandem-outbox/tandem/internal/pgerror"
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
@@ -68,7 +69,7 @@ func (s Statements) Locked(err error) error {
 // operator, what to do next. It keeps err for errors.Is and errors.As.
 func (s Statements) explain(doing string, err error) error {
 	next := ""
-	switch state(err) {
+	switch pgerror.State(err) {
 	case "42P01", "3F000", "42883": // undefined_table, invalid_schema_name, undefined_function
 		next = fmt.Sprintf("; is this the right database? If so, install schema %q with: tandem migrate up", s.schema)
 	case "42501": // insufficient_privilege
