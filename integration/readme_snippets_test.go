@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"net/http"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/inboxhttp"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
 	"github.com/tandem-outbox/tandem/outbox"
 	"github.com/tandem-outbox/tandem/outbox/outboxsql"
@@ -124,6 +126,28 @@ func bookPayment(ctx context.Context, pool *pgxpool.Pool, paymentID string, cent
 		_, err = tx.Exec(ctx, `INSERT INTO bookings (payment_id, cents) VALUES ($1, $2)`, paymentID, cents)
 		return err
 	})
+}
+
+// end
+
+// readme: http
+func paymentRoutes(pool *pgxpool.Pool) (http.Handler, error) {
+	once, err := inboxhttp.New(inboxhttp.Config{
+		Consumer: "payments",
+		Scope:    func(r *http.Request) (string, error) { return r.Header.Get("X-Account"), nil }, // set by your authentication
+	}, pool)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /payments/{id}", once.Handle(func(w http.ResponseWriter, r *http.Request, tx pgx.Tx) {
+		if _, err := tx.Exec(r.Context(), `INSERT INTO bookings (payment_id, cents) VALUES ($1, 100)`, r.PathValue("id")); err != nil {
+			http.Error(w, "not now", http.StatusInternalServerError) // nothing is kept
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	return mux, nil
 }
 
 // end

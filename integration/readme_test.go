@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -337,6 +339,17 @@ func TestReadmeRuns(t *testing.T) {
 	var booked int
 	require.NoError(t, billing.QueryRow(ctx, `SELECT count(*) FROM bookings`).Scan(&booked))
 	require.Equal(t, 1, booked)
+	payments, err := paymentRoutes(billing)
+	require.NoError(t, err)
+	for attempt := range 2 {
+		answer := httptest.NewRecorder()
+		request := httptest.NewRequest(http.MethodPost, "/payments/payment-9", nil)
+		request.Header.Set("Idempotency-Key", `"8e03978e"`)
+		request.Header.Set("X-Account", "4711")
+		payments.ServeHTTP(answer, request)
+		require.Equal(t, http.StatusCreated, answer.Code, "%s", answer.Body)
+		require.Equal(t, attempt == 1, answer.Header().Get("Idempotent-Replayed") == "true")
+	}
 	require.Equal(t, []string{"t"}, w.sql())
 	require.Contains(t, w.yaml(), "published 0 events")
 	looked := w.sh()

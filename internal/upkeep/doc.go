@@ -6,7 +6,7 @@
 //
 //	tandem.maintain_inbox()   makes the leaves of the coming year, raises the floor, empties old leaves
 //	tandem.drop_inbox_leaf()  drops a leaf that is empty, if nobody is in the way
-//	tandem.expire_inbox()     deletes a batch of what has no leaves: foreign ids, late ids, notes of what was dropped
+//	tandem.expire_inbox()     deletes a batch of what has no leaves: foreign ids, late ids, notes of what was dropped, answers over HTTP
 //
 // Each gives way to others after 10 ms at most, and leaves what it could not do
 // for the next time. Any number of callers may do it at once.

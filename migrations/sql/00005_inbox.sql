@@ -1,4 +1,5 @@
--- The inbox: which message ids a consumer has processed.
+-- The inbox: which message ids a consumer has processed, and which answers an
+-- HTTP service has given.
 
 -- +goose Up
 
@@ -332,6 +333,23 @@ END
 $$;
 -- +goose StatementEnd
 
+-- Idempotent HTTP: answers that a client gets again when it repeats a request
+-- (package inbox/inboxhttp). Written in the transaction of the request's effects.
+CREATE TABLE tandem.inbox_answer (
+    consumer    text        NOT NULL, -- the service
+    scope       text        NOT NULL, -- who its client is
+    key         text        NOT NULL, -- the Idempotency-Key
+    fingerprint bytea       NOT NULL, -- of the request; another one is refused
+    status      integer     NOT NULL CHECK (status BETWEEN 200 AND 499),
+    headers     bytea       NOT NULL, -- as HTTP writes them
+    body        bytea       NOT NULL,
+    stored_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- From then on the row counts as absent: it may be deleted or replaced.
+    expires_at  timestamptz NOT NULL,
+    PRIMARY KEY (consumer, scope, key)
+);
+CREATE INDEX inbox_answer_expires_at ON tandem.inbox_answer (expires_at);
+
 UPDATE tandem.settings SET schema_version = 5;
 
 -- +goose Down
@@ -347,6 +365,7 @@ DROP FUNCTION tandem.inbox_leaf_name(timestamptz);
 DROP FUNCTION tandem.inbox_floor_time();
 DROP FUNCTION tandem.uuid_time(uuid);
 DROP FUNCTION tandem.uuid_at(timestamptz);
+DROP TABLE tandem.inbox_answer;
 DROP SEQUENCE tandem.inbox_floor;
 DROP TABLE tandem.inbox_bounds;
 DROP TABLE tandem.inbox_late;

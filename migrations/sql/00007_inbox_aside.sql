@@ -137,7 +137,8 @@ BEGIN
         SELECT v.name, v.moment, now() - v.age AS before FROM tandem.inbox_bounds AS b, LATERAL (VALUES
             ('inbox_foreign', 'received_at', b.foreign_retention),
             ('inbox_late', 'received_at', b.foreign_retention),
-            ('inbox_dropped', 'received_at', b.foreign_retention)
+            ('inbox_dropped', 'received_at', b.foreign_retention),
+            ('inbox_answer', 'expires_at', interval '0')
         ) AS v (name, moment, age)
     LOOP
         EXECUTE format('DELETE FROM tandem.%1$I WHERE ctid = ANY (ARRAY(

@@ -37,7 +37,7 @@ BEGIN
             EXECUTE format('GRANT EXECUTE ON FUNCTION tandem.maintain_inbox(), tandem.drop_inbox_leaf(), tandem.expire_inbox(integer) TO %I', role);
         WHEN 'tandem_consumer' THEN
             EXECUTE format('GRANT SELECT, INSERT ON tandem.inbox, tandem.inbox_foreign, tandem.inbox_late, tandem.inbox_dropped TO %I', role);
-            EXECUTE format('GRANT SELECT, INSERT, UPDATE ON tandem.inbox_consumer, tandem.inbox_partition TO %I', role);
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE ON tandem.inbox_consumer, tandem.inbox_partition, tandem.inbox_answer TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tandem.inbox_aside TO %I', role);
             EXECUTE format('GRANT SELECT ON tandem.inbox_bounds TO %I', role);
             EXECUTE format('GRANT SELECT ON SEQUENCE tandem.inbox_floor TO %I', role);

@@ -21,8 +21,7 @@ SELECT epoch, changed FROM tandem.inbox_partition WHERE consumer = $1 AND topic 
 
 // timedSQL inserts the UUIDv7 that the leaves cover and returns those that were
 // new with true, and those that no leaf covers with false. The floor keeps an
-// insert off leaves that may be emptied, the ceiling off those not yet made. A
-// leaf knows the ids that came before it was made, see tandem.maintain_inbox.
+// insert off leaves that may be emptied, the ceiling off those not yet made.
 // Locks: ROW EXCLUSIVE on the inbox and the leaves of the ids.
 const timedSQL = `
 WITH bounds AS MATERIALIZED (
@@ -46,9 +45,8 @@ SELECT $1::text, id FROM unnest($2::text[]) WITH ORDINALITY AS sent (id, n) ORDE
 ON CONFLICT DO NOTHING
 RETURNING message_id, true`
 
-// lateSQL inserts UUIDv7 that no leaf covered and that are to be handled all the
-// same, and returns those that were new. Since they were found to have no leaf one
-// may have been made, and another delivery have gone by it: record_late looks.
+// lateSQL records UUIDv7 that are to be handled whether or not a leaf covers
+// them, and returns those that were new.
 const lateSQL = `
 SELECT id::text, true FROM (SELECT id FROM unnest($2::text[]::uuid[]) AS id ORDER BY id) AS sent
 WHERE tandem.record_late($1::text, id)`
