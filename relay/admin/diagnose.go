@@ -206,7 +206,7 @@ func (d *diagnosis) inbox(ctx context.Context, conn *pgx.Conn) error {
 		if until != nil {
 			ends = "has leaves until " + until.UTC().Format(time.DateOnly)
 		}
-		d.add(Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "SELECT tandem.maintain_inbox(); the relay and every consumer do it once a day")
+		d.add(Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "run tandem inbox maintain; the relay and every consumer do it by themselves, once a day and more often")
 	}
 	return nil
 }
