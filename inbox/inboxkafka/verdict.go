@@ -18,7 +18,10 @@ func (p *partition) plan(q *queue) (n int, err error) {
 		item := &q.items[i]
 		if name, waits := p.behind(item, held); waits {
 			item.Verdict = &apply.Verdict{State: apply.Held, Scope: apply.Key, Lane: name}
-			item.Prepared = false
+			if item.Prepared { // MessageID is asked again, and builds on what came
+				attributes(&item.Message)
+				item.Prepared = false
+			}
 			continue
 		}
 		if v := item.Verdict; v != nil && v.State == apply.Held {
