@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
@@ -165,8 +166,20 @@ func (p *partition) step(ctx, work context.Context, q *queue) error {
 	p.settled(batch, result, time.Since(started))
 	if q == &p.live {
 		p.commitAfter(batch)
+	} else {
+		q.leave(batch)
 	}
 	return nil
+}
+
+// leave takes what waits behind a message that failed again out of the queue. It
+// is read anew when that is due.
+func (q *queue) leave(batch []apply.Item) {
+	for i := range batch {
+		if v := batch[i].Verdict; v != nil && (v.State == apply.Retrying || v.State == apply.Parked) {
+			q.items = slices.DeleteFunc(q.items, func(item apply.Item) bool { return item.Lane == batch[i].Lane })
+		}
+	}
 }
 
 // commitAfter commits the offset of what was applied.
