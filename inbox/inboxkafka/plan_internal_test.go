@@ -31,9 +31,9 @@ func TestTheIDOfAMessageIsMadeOfWhatCame(t *testing.T) {
 	require.Equal(t, "shop/1", plan().Message.ID)
 
 	name := apply.LaneOf(&m, apply.Key)
-	p.lanes.held = map[apply.Lane]lane{name: {scope: apply.Key, due: time.Now()}}
+	p.lanes.hold(name, apply.Key, time.Now())
 	require.Equal(t, apply.Held, plan().Verdict.State)
-	p.lanes.held = nil
+	p.lanes.free(name)
 	item := plan()
 	require.Nil(t, item.Verdict)
 	require.Equal(t, "shop/1", item.Message.ID)
