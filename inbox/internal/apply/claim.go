@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,12 +73,8 @@ const changedSQL = `SELECT epoch, changed FROM tandem.inbox_partition WHERE cons
 func (a *Applier) Heads(ctx context.Context, f *Fence) (heads []Head, rows, changed int64, err error) {
 	err = a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		arguments := []any{a.Consumer, f.Topic, f.Partition}
-		var epoch int64
-		if err := conn.QueryRow(ctx, schema.Rewrite(changedSQL, a.Schema), arguments...).Scan(&epoch, &changed); err != nil {
+		if changed, err = a.changed(ctx, conn, f); err != nil {
 			return err
-		}
-		if epoch != f.Epoch {
-			return fmt.Errorf("%w (epoch %d, now %d)", ErrFenced, f.Epoch, epoch)
 		}
 		if err := conn.QueryRow(ctx, schema.Rewrite(countSQL, a.Schema), arguments...).Scan(&rows); err != nil {
 			return err
@@ -154,10 +151,24 @@ func (a *Applier) Rows(ctx context.Context, f *Fence, lanes []Lane, limit, bytes
 // Changed reads the count of changes by others.
 func (a *Applier) Changed(ctx context.Context, f *Fence) (changed int64, err error) {
 	err = a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		var epoch int64
-		return conn.QueryRow(ctx, schema.Rewrite(changedSQL, a.Schema), a.Consumer, f.Topic, f.Partition).Scan(&epoch, &changed)
+		changed, err = a.changed(ctx, conn, f)
+		return err
 	})
 	return changed, err
+}
+
+// changed is Changed in a transaction. A claim that somebody has deleted is one
+// that is lost.
+func (a *Applier) changed(ctx context.Context, conn *pgx.Conn, f *Fence) (changed int64, err error) {
+	var epoch int64
+	err = conn.QueryRow(ctx, schema.Rewrite(changedSQL, a.Schema), a.Consumer, f.Topic, f.Partition).Scan(&epoch, &changed)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return 0, err
+	}
+	if epoch != f.Epoch {
+		return 0, fmt.Errorf("%w (epoch %d, now %d)", ErrFenced, f.Epoch, epoch)
+	}
+	return changed, nil
 }
 
 // beatSQL shows people that the partition's owner is there, and how it does.
