@@ -86,10 +86,8 @@ never be handled. What they hold goes on. Who decided that, when and why is kept
 tandem.inbox_dropped; the messages' content is not. Messages that are being handled
 again are left alone.
 
-Only this delivery is given up: a repetition of the message, which may be held
-behind it, is decided about by itself. Where a consumer crashes before it has told
-Kafka that it has set a message aside, that message is delivered, and if it fails
-set aside, once more.`,
+The ids of the messages are recorded as if they had been handled, so that a
+repetition of one of them is a duplicate.`,
 		Example: `  tandem inbox parked discard 01890a5d-ac96-774b-bcce-b302099a8057 --why "test data, ticket 7"
   tandem inbox parked discard --consumer billing --key customer-7 --held --dry-run`,
 	}, sys, append(settings, o.deciding()...), func(ctx context.Context) error {

@@ -27,6 +27,7 @@ func TestDiscard(t *testing.T) {
 		d.text(t, `SELECT concat_ws(' ', consumer, topic, partition, position, message_id, type, convert_from(key, 'UTF8'), kind, why, by)
 			FROM tandem.inbox_dropped ORDER BY dropped LIMIT 1`))
 	require.Equal(t, "3", d.text(t, `SELECT count(*)::text FROM tandem.inbox_dropped`))
+	require.Equal(t, "false", d.text(t, `SELECT tandem.once('billing', 'm1')::text`), "a repetition is a duplicate")
 	// The held ones go on; to give these up too is to say so.
 	_, err = d.Discard(t.Context(), admin.Selector{IDs: []string{"m2"}}, false, "alice", "")
 	require.ErrorContains(t, err, "goes on by itself")

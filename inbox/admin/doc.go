@@ -42,14 +42,10 @@
 //   - leaves alone what carries a redrive;
 //   - is one statement, so that no lock waits for a client.
 //
-// # A discard and the offset
+// # A discard and repetitions
 //
-// A message is set aside by a commit in the database, and its offset is committed
-// to Kafka after that. A consumer that crashes in between receives the message
-// again. If it was discarded in just that moment it is taken for new, and set
-// aside again if it fails again: it is never lost by that.
-//
-// To discard is no record of the message's id: another delivery of the same
-// message, such as a repetition of the relay's that is held behind it, is decided
-// about by itself.
+// To discard a message records its id, as if it had been handled: a repetition of
+// it, be it one of the relay's that is held behind it, or because the consumer
+// crashed before it had committed the offset, is a duplicate. A message without an
+// id that could be kept is decided about each time that it comes.
 package admin

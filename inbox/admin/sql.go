@@ -79,7 +79,8 @@ touched AS (
 // Row locks on messages, without waiting: first on those that are the first of
 // their lane, where they match or where something behind them may (front); then
 // on the held ones behind them. While the front is locked its consumer can
-// neither handle it nor, therefore, anything behind it.
+// neither handle it nor, therefore, anything behind it. The ids of what is given
+// up are recorded, so that its repetitions are duplicates.
 const sqlDiscard = sqlHere + `wanted AS MATERIALIZED (
 	SELECT DISTINCT a.consumer, a.topic, a.partition, a.lane FROM tandem.inbox_aside AS a
 	WHERE NOT a.redrive AND (a.state <> 'held' OR $10::boolean) AND ` + sqlMatches + `),
@@ -97,7 +98,8 @@ touched AS (
 	WHERE a.aside = c.aside RETURNING a.*),
 kept AS (
 	INSERT INTO tandem.inbox_dropped (consumer, topic, partition, position, message_id, type, key, kind, why, by)
-	SELECT consumer, topic, partition, position, message_id, type, key, 'discarded', $12, $11 FROM touched ORDER BY aside),
+	SELECT consumer, topic, partition, position, message_id, type, key, 'discarded', $12, $11 FROM touched
+	WHERE tandem.record_discarded(consumer, message_id) IS NOT NULL ORDER BY aside),
 ` + sqlTold + `SELECT count(*) FILTER (WHERE state <> 'held'), count(*) FILTER (WHERE state = 'held') FROM touched`
 
 // sqlFollow: $1 numbers. What is not there any more has been handled.

@@ -67,6 +67,7 @@ type Lane string
 // Verdict is what becomes of a message that is not handled now.
 type Verdict struct {
 	State    State
+	ID       string // to deduplicate by, where the message does not have it yet
 	Scope    Scope
 	Lane     Lane
 	Reason   string // a word or two

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -53,7 +54,7 @@ func (a *Applier) store(pipeline *pgx.Batch, m *inbox.Message, v *Verdict, resul
 	}
 	pipeline.Queue(a.statements.store, a.Consumer, m.Topic, m.Partition, m.Offset, digest(m), []byte(v.Lane), string(v.Scope),
 		string(v.State), text(v.Reason, idLimit), text(errorText(v), textLimit), v.Hint, text(string(v.Stack), textLimit), v.Attempts, v.Pause,
-		text(m.ID, idLimit), text(m.Type, idLimit), moment(m.Sent), m.Key, names, values, m.Value).Exec(func(tag pgconn.CommandTag) error {
+		text(cmp.Or(v.ID, m.ID), idLimit), text(m.Type, idLimit), moment(m.Sent), m.Key, names, values, m.Value).Exec(func(tag pgconn.CommandTag) error {
 		result.Stored = result.Stored || tag.RowsAffected() == 0
 		return nil
 	})
