@@ -104,13 +104,16 @@ func (a *Applier) Heads(ctx context.Context, f *Fence) (heads []Head, rows, chan
 }
 
 // rowsSQL reads the first messages of lanes, in order, $5 at most and as many as
-// fit into $6 bytes, but one at least.
+// fit into $6 bytes, but one at least. Lane by lane, each by inbox_aside_lane:
+// asked for all lanes at once, the planner reads the table in its order, and with
+// it whatever is set aside before.
 const rowsSQL = `
 SELECT aside, lane, redrive, attempts, position, sent_at, key, header_names, header_values, value, total
-FROM (SELECT *, sum(coalesce(octet_length(value), 0) + coalesce(octet_length(key), 0)) OVER (ORDER BY aside) AS bytes,
+FROM (SELECT a.*, sum(coalesce(octet_length(value), 0) + coalesce(octet_length(key), 0)) OVER (ORDER BY aside) AS bytes,
         row_number() OVER (ORDER BY aside) AS n, count(*) OVER () AS total
-    FROM (SELECT * FROM tandem.inbox_aside WHERE consumer = $1 AND topic = $2 AND partition = $3 AND lane = ANY ($4::bytea[])
-        ORDER BY aside LIMIT $5) AS first) AS counted
+    FROM (SELECT r.aside FROM unnest($4::bytea[]) AS l (lane), LATERAL (SELECT b.aside FROM tandem.inbox_aside AS b
+            WHERE b.consumer = $1 AND b.topic = $2 AND b.partition = $3 AND b.lane = l.lane ORDER BY b.aside LIMIT $5) AS r
+        ORDER BY r.aside LIMIT $5) AS first JOIN tandem.inbox_aside AS a USING (aside)) AS counted
 WHERE n = 1 OR bytes <= $6
 ORDER BY aside`
 
