@@ -11,6 +11,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
@@ -138,4 +141,52 @@ func TestAHandlerThatEndsItsGoroutineEndsRun(t *testing.T) {
 	require.ErrorContains(t, consumer.Run(ctx), "runtime.Goexit")
 	require.Empty(t, w.effects())
 	w.awaitRow(`SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`)
+}
+
+// A parked message that holds nothing comes again, because its offset could not
+// be committed, and fails: that is no reason to try the stored one without an
+// operator, and there is one of it.
+func TestAParkedMessageThatComesAgainIsParkedAsItWas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	fault := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.GroupAuthorizationFailed, Count: -1})
+	w.produce(0, "bad", "b")
+	s := &sick{}
+	config := w.config()
+	config.MaxAttempts = 2
+	stop := w.start(config, s.handle)
+	w.awaitParked(1)
+	w.awaitEffects(1)
+	stop()
+	require.Equal(t, int32(2), s.attempts.Load())
+
+	fault.Remove()
+	consumer := w.consumer(config, s.handle)
+	w.run(consumer)
+	w.awaitCommitted(0, 2)
+	w.produce(0, "c")
+	w.awaitCommitted(0, 3)
+	require.Eventually(t, func() bool {
+		p := consumer.Stats().Partitions
+		return len(p) == 1 && p[0].Aside == 1
+	}, patience, 5*time.Millisecond)
+	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'parked' AND attempts = 2`))
+	require.Equal(t, int32(3), s.attempts.Load())
+	require.Equal(t, []string{"b", "c"}, w.effects())
+}
+
+// Somebody tidies up: the consumer takes its partition over again.
+func TestAClaimThatWasDeletedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.produce(0, "bad")
+	s := &sick{}
+	w.start(w.config(), s.handle)
+	for n := range 2 {
+		w.awaitRow(`SELECT count(*) = 1 FROM tandem.inbox_aside`)
+		_, err := w.admin.Exec(t.Context(), `DELETE FROM tandem.inbox_partition`)
+		require.NoError(t, err)
+		w.produce(0, "after")
+		w.awaitEffects(n + 1)
+	}
 }

@@ -11,20 +11,29 @@ import (
 // committed yet, and the inbox knows it.
 type offsets struct {
 	commit func(offset int64) error // exclusive
-	latest chan int64               // holds one at most
+	latest chan asked               // holds one at most
 	done   chan struct{}
 	state  *PartitionStats
 
+	n int // of the offset that was asked for last
+
 	mu        sync.Mutex
-	committed int64
+	committed int // of which n
 	trouble   trouble
+}
+
+// asked is an offset to be committed. The one of the greatest n counts: a topic
+// that is made anew begins with lower offsets.
+type asked struct {
+	n      int
+	offset int64
 }
 
 // commitAgain is the pause before an offset is tried again.
 const commitAgain = time.Second
 
 func newOffsets(commit func(int64) error, t trouble, state *PartitionStats) *offsets {
-	return &offsets{commit: commit, latest: make(chan int64, 1), done: make(chan struct{}), trouble: t, state: state}
+	return &offsets{commit: commit, latest: make(chan asked, 1), done: make(chan struct{}), trouble: t, state: state}
 }
 
 // set asks for an offset to be committed. One goroutine calls it.
@@ -33,7 +42,8 @@ func (o *offsets) set(offset int64) {
 	case <-o.latest: // it is older
 	default:
 	}
-	o.latest <- offset
+	o.n++
+	o.latest <- asked{o.n, offset}
 	o.state.applied(offset)
 }
 
@@ -54,7 +64,7 @@ func (o *offsets) run() {
 
 // await waits for a newer offset, or a while; false means that there is no more
 // time for this one.
-func (o *offsets) await(offset int64) (newer int64, open bool) {
+func (o *offsets) await(offset asked) (newer asked, open bool) {
 	again := time.NewTimer(commitAgain)
 	defer again.Stop()
 	select {
@@ -65,18 +75,18 @@ func (o *offsets) await(offset int64) (newer int64, open bool) {
 	}
 }
 
-// try commits an offset, unless a later one is committed.
-func (o *offsets) try(offset int64) bool {
+// try commits an offset, unless one that was asked for later is committed.
+func (o *offsets) try(a asked) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if offset <= o.committed {
+	if a.n <= o.committed {
 		return true
 	}
-	if err := o.commit(offset); err != nil {
-		o.trouble.warn("commit", "could not commit an offset: messages before it may be delivered again, and will be known", "offset", offset, "error", err)
+	if err := o.commit(a.offset); err != nil {
+		o.trouble.warn("commit", "could not commit an offset: messages before it may be delivered again, and will be known", "offset", a.offset, "error", err)
 		return false
 	}
-	o.committed = offset
+	o.committed = a.n
 	o.trouble.over()
 	return true
 }
@@ -90,7 +100,8 @@ func (o *offsets) close() {
 // commitNow is for who may not go on before the offset is committed. It returns
 // false when that is not known.
 func (o *offsets) commitNow(ctx context.Context, offset int64) bool {
-	if !o.try(offset) {
+	o.n++
+	if !o.try(asked{o.n, offset}) {
 		wait(ctx, commitAgain/2)
 		return false
 	}

@@ -25,7 +25,7 @@ func (p *partition) settled(batch []apply.Item, result apply.Result, took time.D
 	}
 	if p.fence != nil {
 		p.lanes.looked = now
-		p.lanes.unknown = p.lanes.unknown || result.Changed != p.lanes.changed
+		p.lanes.unknown = p.lanes.unknown || result.Stored || result.Changed != p.lanes.changed
 	}
 	p.stats.add(b)
 	if p.config.Hooks.Committed != nil {

@@ -58,6 +58,10 @@ type Result struct {
 	Handled int
 	// Changed is tandem.inbox_partition.changed.
 	Changed int64
+	// Stored tells that a message that was to be set aside was there already:
+	// its offset was not committed then, and what the caller knows of its lane
+	// may be wrong.
+	Stored bool
 }
 
 // Apply handles the messages that are new to the consumer and have no verdict,
@@ -80,7 +84,7 @@ func (a *Applier) Apply(ctx context.Context, fence *Fence, items []Item) (result
 	if result.Handled, err = a.handle(ctx, s, items); err != nil {
 		return Result{}, err
 	}
-	if err := a.settle(ctx, s, items); err != nil {
+	if err := a.settle(ctx, s, items, &result); err != nil {
 		return Result{}, err
 	}
 	if err := s.commit(ctx); err != nil {

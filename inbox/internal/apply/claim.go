@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -74,12 +75,8 @@ const changedSQL = `SELECT epoch, changed FROM tandem.inbox_partition WHERE cons
 func (a *Applier) Heads(ctx context.Context, f *Fence) (heads []Head, rows, changed int64, err error) {
 	err = a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		arguments := []any{a.Consumer, f.Topic, f.Partition}
-		var epoch int64
-		if err := conn.QueryRow(ctx, schema.Rewrite(changedSQL, a.Schema), arguments...).Scan(&epoch, &changed); err != nil {
+		if changed, err = a.changed(ctx, conn, f); err != nil {
 			return err
-		}
-		if epoch != f.Epoch {
-			return fmt.Errorf("%w (epoch %d, now %d)", ErrFenced, f.Epoch, epoch)
 		}
 		if err := conn.QueryRow(ctx, schema.Rewrite(countSQL, a.Schema), arguments...).Scan(&rows); err != nil {
 			return err
@@ -107,13 +104,16 @@ func (a *Applier) Heads(ctx context.Context, f *Fence) (heads []Head, rows, chan
 }
 
 // rowsSQL reads the first messages of lanes, in order, $5 at most and as many as
-// fit into $6 bytes, but one at least.
+// fit into $6 bytes, but one at least. Lane by lane, each by inbox_aside_lane:
+// asked for all lanes at once, the planner reads the table in its order, and with
+// it whatever is set aside before.
 const rowsSQL = `
 SELECT aside, lane, redrive, attempts, position, sent_at, key, header_names, header_values, value, total
-FROM (SELECT *, sum(coalesce(octet_length(value), 0) + coalesce(octet_length(key), 0)) OVER (ORDER BY aside) AS bytes,
+FROM (SELECT a.*, sum(coalesce(octet_length(value), 0) + coalesce(octet_length(key), 0)) OVER (ORDER BY aside) AS bytes,
         row_number() OVER (ORDER BY aside) AS n, count(*) OVER () AS total
-    FROM (SELECT * FROM tandem.inbox_aside WHERE consumer = $1 AND topic = $2 AND partition = $3 AND lane = ANY ($4::bytea[])
-        ORDER BY aside LIMIT $5) AS first) AS counted
+    FROM (SELECT r.aside FROM unnest($4::bytea[]) AS l (lane), LATERAL (SELECT b.aside FROM tandem.inbox_aside AS b
+            WHERE b.consumer = $1 AND b.topic = $2 AND b.partition = $3 AND b.lane = l.lane ORDER BY b.aside LIMIT $5) AS r
+        ORDER BY r.aside LIMIT $5) AS first JOIN tandem.inbox_aside AS a USING (aside)) AS counted
 WHERE n = 1 OR bytes <= $6
 ORDER BY aside`
 
@@ -156,10 +156,24 @@ func (a *Applier) Rows(ctx context.Context, f *Fence, lanes []Lane, limit, bytes
 // Changed reads the count of changes by others.
 func (a *Applier) Changed(ctx context.Context, f *Fence) (changed int64, err error) {
 	err = a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		var epoch int64
-		return conn.QueryRow(ctx, schema.Rewrite(changedSQL, a.Schema), a.Consumer, f.Topic, f.Partition).Scan(&epoch, &changed)
+		changed, err = a.changed(ctx, conn, f)
+		return err
 	})
 	return changed, err
+}
+
+// changed is Changed in a transaction. A claim that somebody has deleted is one
+// that is lost.
+func (a *Applier) changed(ctx context.Context, conn *pgx.Conn, f *Fence) (changed int64, err error) {
+	var epoch int64
+	err = conn.QueryRow(ctx, schema.Rewrite(changedSQL, a.Schema), a.Consumer, f.Topic, f.Partition).Scan(&epoch, &changed)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return 0, err
+	}
+	if epoch != f.Epoch {
+		return 0, fmt.Errorf("%w (epoch %d, now %d)", ErrFenced, f.Epoch, epoch)
+	}
+	return changed, nil
 }
 
 // beatSQL shows people that the partition's owner is there, and how it does.

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -40,7 +41,11 @@ func (a *Applier) record(ctx context.Context, s *Session, fence *Fence, items []
 	var rows int
 	if fence != nil {
 		pipeline.Queue(a.statements.fence, a.Consumer, fence.Topic, fence.Partition).QueryRow(func(row pgx.Row) error {
-			return row.Scan(&epoch, &result.Changed)
+			err := row.Scan(&epoch, &result.Changed)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil // somebody has deleted it, which ends the claim too
+			}
+			return err
 		})
 	}
 	if len(b.rows) > 0 {

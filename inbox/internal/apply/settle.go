@@ -9,12 +9,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tandem-outbox/tandem/inbox"
 )
 
 // settle carries the verdicts out, in one round trip.
-func (a *Applier) settle(ctx context.Context, s *Session, items []Item) error {
+func (a *Applier) settle(ctx context.Context, s *Session, items []Item, result *Result) error {
 	pipeline := &pgx.Batch{}
 	var done []int64
 	for i := range items {
@@ -26,7 +27,7 @@ func (a *Applier) settle(ctx context.Context, s *Session, items []Item) error {
 		}
 		switch {
 		case v.aside() && item.Aside == 0:
-			a.store(pipeline, m, v)
+			a.store(pipeline, m, v, result)
 		case v.aside() && v.State != Held:
 			pipeline.Queue(a.statements.again, item.Aside, string(v.State), text(v.Reason, idLimit), text(errorText(v), textLimit), v.Hint,
 				text(string(v.Stack), textLimit), v.Attempts, v.Pause)
@@ -46,14 +47,17 @@ func (a *Applier) settle(ctx context.Context, s *Session, items []Item) error {
 	return nil
 }
 
-func (a *Applier) store(pipeline *pgx.Batch, m *inbox.Message, v *Verdict) {
+func (a *Applier) store(pipeline *pgx.Batch, m *inbox.Message, v *Verdict, result *Result) {
 	names, values := make([][]byte, len(m.Headers)), make([][]byte, len(m.Headers))
 	for i, h := range m.Headers {
 		names[i], values[i] = []byte(h.Name), h.Value
 	}
 	pipeline.Queue(a.statements.store, a.Consumer, m.Topic, m.Partition, m.Offset, digest(m), []byte(v.Lane), string(v.Scope),
 		string(v.State), text(v.Reason, idLimit), text(errorText(v), textLimit), v.Hint, text(string(v.Stack), textLimit), v.Attempts, v.Pause,
-		text(cmp.Or(v.ID, m.ID), idLimit), text(m.Type, idLimit), moment(m.Sent), m.Key, names, values, m.Value)
+		text(cmp.Or(v.ID, m.ID), idLimit), text(m.Type, idLimit), moment(m.Sent), m.Key, names, values, m.Value).Exec(func(tag pgconn.CommandTag) error {
+		result.Stored = result.Stored || tag.RowsAffected() == 0
+		return nil
+	})
 }
 
 // What is kept of texts, in bytes: they are for people, and the message itself
