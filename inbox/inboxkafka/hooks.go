@@ -67,8 +67,11 @@ func (c *Consumer) beat(ctx context.Context) {
 		attempt, cancel := context.WithTimeout(ctx, beatEvery)
 		err := c.apply.Beat(attempt, facts)
 		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		c.stats.beaten(err)
 		switch {
-		case ctx.Err() != nil:
 		case err != nil:
 			trouble.warn("beat", "cannot show in the database how the partitions do, trying again", "error", err)
 		default:

@@ -93,6 +93,7 @@ func (p *partition) claim(ctx context.Context) error {
 		p.fence = fence
 		p.lanes = lanes{unknown: true, changed: changed}
 		p.aside.items = nil
+		p.applying.over()
 		return nil
 	case ctx.Err() != nil:
 	case apply.Conflict(err):
@@ -112,6 +113,7 @@ func (p *partition) load(ctx context.Context) error {
 			return p.notLoaded(ctx, err)
 		}
 		p.lanes.looked = time.Now()
+		p.loaded()
 		if changed == p.lanes.changed {
 			return nil
 		}
@@ -130,7 +132,15 @@ func (p *partition) load(ctx context.Context) error {
 		p.lanes.held[h.Lane] = l
 	}
 	p.aside = queue{limit: p.config.BatchSize}
+	p.loaded()
 	return nil
+}
+
+// loaded says that what was set aside can be read again.
+func (p *partition) loaded() {
+	if p.applying.state == "load" {
+		p.applying.over()
+	}
 }
 
 func (p *partition) notLoaded(ctx context.Context, err error) error {

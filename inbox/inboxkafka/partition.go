@@ -48,6 +48,7 @@ type partition struct {
 	failures, conflicts, fetches   backoff
 	conflicted                     int // conflicts in a row
 	applying, fetching, committing trouble
+	breaking                       trouble // message after message fails
 	setAside                       seldom
 	state                          *PartitionStats
 }
@@ -64,7 +65,7 @@ type queue struct {
 func (m *member) newPartition(topic string, id int, offset int64, commit func(int64) error) *partition {
 	log := m.config.Logger.With("topic", topic, "partition", id)
 	return &partition{
-		member: m, topic: topic, id: id, log: log, commit: commit, next: offset,
+		member: m, topic: topic, id: id, log: log, commit: commit, next: offset, end: -1,
 		live:       queue{limit: m.config.BatchSize},
 		aside:      queue{limit: m.config.BatchSize},
 		failures:   backoff{min: m.config.RetryMin, max: m.config.RetryMax},
@@ -73,6 +74,7 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 		applying:   trouble{log: log},
 		fetching:   trouble{log: log},
 		committing: trouble{log: log},
+		breaking:   trouble{log: log},
 		setAside:   seldom{log: log},
 		state:      m.stats.partition(topic, id),
 	}
@@ -82,6 +84,7 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 // under the context work, which ends later. An error ends the whole Run.
 func (p *partition) run(ctx, work context.Context) error {
 	defer p.publish(false)
+	p.publish(true)
 	turn := p.turn
 	if p.config.Delivery == AtMostOnce {
 		turn = p.turnOnce
@@ -153,6 +156,7 @@ func (p *partition) step(ctx, work context.Context, q *queue) error {
 	if result.Handled > 0 {
 		p.streak, p.resume = 0, time.Time{}
 		p.failures.reset()
+		p.breaking.over()
 	}
 	p.conflicted = 0
 	p.conflicts.reset()

@@ -10,7 +10,7 @@ import (
 // settled takes notice of what a transaction has committed.
 func (p *partition) settled(batch []apply.Item, result apply.Result, took time.Duration) {
 	now := time.Now()
-	b := Batch{Topic: p.topic, Partition: p.id, Took: took, Handled: result.Handled}
+	b := Batch{Topic: p.topic, Partition: p.id, Took: took, Size: len(batch), Handled: result.Handled}
 	for i := range batch {
 		item := &batch[i]
 		if item.Verdict != nil && item.Verdict.State == apply.Lost {

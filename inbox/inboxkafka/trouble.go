@@ -42,6 +42,7 @@ func wait(ctx context.Context, pause time.Duration) bool {
 type trouble struct {
 	log      *slog.Logger
 	state    string
+	err      error // of the last attempt, where there was one
 	since    time.Time
 	attempts int
 }
@@ -56,6 +57,7 @@ func (t *trouble) warn(state, message string, attrs ...any) {
 
 func (t *trouble) report(level slog.Level, state, message string, attrs []any) {
 	t.attempts++
+	t.err = errorOf(attrs)
 	if state == t.state {
 		return
 	}
@@ -72,7 +74,17 @@ func (t *trouble) over() {
 		return
 	}
 	t.log.Info("it goes on", "after", time.Since(t.since).Round(time.Millisecond), "attempts", t.attempts)
-	t.state, t.attempts = "", 0
+	t.state, t.err, t.attempts = "", nil, 0
+}
+
+// errorOf is the attribute "error".
+func errorOf(attrs []any) error {
+	for i := 1; i < len(attrs); i += 2 {
+		if err, ok := attrs[i].(error); ok && attrs[i-1] == "error" {
+			return err
+		}
+	}
+	return nil
 }
 
 // seldom logs what may happen often: at once, and then once a second with how

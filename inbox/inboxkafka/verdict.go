@@ -184,6 +184,6 @@ func (p *partition) rest(q *queue, f *apply.Failure) {
 	if f.Stack != nil {
 		attrs = append(attrs, "stack", string(f.Stack))
 	}
-	p.applying.error(fmt.Sprintf("broken, panic %t", f.Stack != nil),
+	p.breaking.error(fmt.Sprintf("broken, panic %t", f.Stack != nil),
 		"message after message fails, which is hardly their fault; the partition waits until one succeeds", attrs...)
 }
