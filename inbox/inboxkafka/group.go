@@ -61,6 +61,7 @@ func (c *Consumer) consume(ctx context.Context, conns *connections) error {
 	c.stats.stand(isStopping, nil)
 	fail(nil)
 	m.leave(group, conns)
+	c.config.Logger.Info("left the group", c.stats.summary(c.config.GroupID)...)
 	if ctx.Err() == nil && err == nil {
 		err = context.Cause(running)
 	}

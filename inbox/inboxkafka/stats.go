@@ -130,6 +130,7 @@ func (p *PartitionStats) committed(offset int64) {
 
 // publish shows how the partition does, until it is given up.
 func (p *partition) publish(assigned bool) {
+	p.setAside.flush(!assigned)
 	s := p.stats
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -42,7 +42,8 @@ func wait(ctx context.Context, pause time.Duration) bool {
 type trouble struct {
 	log      *slog.Logger
 	state    string
-	err      error // of the last attempt, where there was one
+	err      error  // of the last attempt, where there was one
+	message  string // by which the state was reported
 	since    time.Time
 	attempts int
 }
@@ -64,7 +65,7 @@ func (t *trouble) report(level slog.Level, state, message string, attrs []any) {
 	if t.state == "" {
 		t.since = time.Now()
 	}
-	t.state = state
+	t.state, t.message = state, message
 	t.log.Log(context.Background(), level, message, attrs...)
 }
 
@@ -73,7 +74,7 @@ func (t *trouble) over() {
 	if t.state == "" {
 		return
 	}
-	t.log.Info("it goes on", "after", time.Since(t.since).Round(time.Millisecond), "attempts", t.attempts)
+	t.log.Info("it goes on", "was", t.message, "after", time.Since(t.since).Round(time.Millisecond), "attempts", t.attempts)
 	t.state, t.err, t.attempts = "", nil, 0
 }
 
@@ -90,19 +91,42 @@ func errorOf(attrs []any) error {
 // seldom logs what may happen often: at once, and then once a second with how
 // many there were in between.
 type seldom struct {
-	log    *slog.Logger
-	last   time.Time
+	log  *slog.Logger
+	said map[string]*said // by message
+}
+
+type said struct {
+	level  slog.Level
+	at     time.Time
 	unsaid int
 }
 
 func (s *seldom) report(level slog.Level, message string, attrs ...any) {
-	if time.Since(s.last) < time.Second {
-		s.unsaid++
+	last := s.said[message]
+	if last == nil {
+		if s.said == nil {
+			s.said = map[string]*said{}
+		}
+		last = &said{level: level}
+		s.said[message] = last
+	}
+	if time.Since(last.at) < time.Second {
+		last.unsaid++
 		return
 	}
-	if s.unsaid > 0 {
-		attrs = append(attrs, "and_before", s.unsaid)
+	if last.unsaid > 0 {
+		attrs = append(attrs, "and_before", last.unsaid)
 	}
-	s.last, s.unsaid = time.Now(), 0
+	last.at, last.unsaid = time.Now(), 0
 	s.log.Log(context.Background(), level, message, attrs...)
+}
+
+// flush says what nothing has followed; of the last second only at the end.
+func (s *seldom) flush(end bool) {
+	for message, last := range s.said {
+		if last.unsaid > 0 && (end || time.Since(last.at) >= time.Second) {
+			s.log.Log(context.Background(), last.level, message, "more", last.unsaid)
+			last.at, last.unsaid = time.Now(), 0
+		}
+	}
 }
