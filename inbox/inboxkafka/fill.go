@@ -19,7 +19,7 @@ func (p *partition) fill(ctx context.Context, patience time.Duration) bool {
 	}
 	if len(p.live.items) == 0 {
 		if before >= 0 && p.next > before {
-			p.commitOffset(p.next)
+			p.offsets.set(p.next)
 		}
 		return false
 	}
@@ -41,7 +41,7 @@ func (p *partition) fetchOnce(ctx context.Context, patience time.Duration) bool 
 			return p.fetchFailed(ctx, err)
 		}
 		p.next = first
-		p.state.committed(first)
+		p.state.applied(first)
 	}
 	got, err := p.fetch.fetch(ctx, p.topic, p.id, p.next, patience)
 	if errors.Is(err, kafka.OffsetOutOfRange) {

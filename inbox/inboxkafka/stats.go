@@ -122,7 +122,7 @@ func (s *stats) add(b Batch) {
 	s.topics[b.Topic].add(b.totals())
 }
 
-func (p *PartitionStats) committed(offset int64) {
+func (p *PartitionStats) applied(offset int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.Next = offset
