@@ -65,7 +65,8 @@ func (s *stats) beaten(err error) {
 //
 // A partition that a message holds, as Config.Hold has it, is not ill, and
 // neither are keys that wait: these are an operator's to decide, see
-// [PartitionStats].
+// [PartitionStats]. A handler that never returns is not told from one that takes
+// long; the lag tells.
 //
 // It is for readiness and for alarms. To restart the process for it would mend
 // nothing: a Consumer survives by itself what can be survived, and Run returns

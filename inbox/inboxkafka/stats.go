@@ -190,7 +190,7 @@ func (c *Consumer) Stats() Stats {
 	out := Stats{Consumer: c.config.Consumer}
 	for _, topic := range slices.Sorted(maps.Keys(s.topics)) {
 		out.Topics = append(out.Topics, TopicStats{Topic: topic, Totals: *s.topics[topic]})
-		out.Totals.add(*s.topics[topic])
+		out.add(*s.topics[topic])
 	}
 	for p := range s.partitions {
 		out.Partitions = append(out.Partitions, *p)
