@@ -2,6 +2,7 @@ package inboxotel_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -29,7 +30,7 @@ func (w *world) relay() {
 	defer publisher.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	require.NoError(w, relay.Run(ctx, relay.Config{Database: database, Publisher: publisher, Hooks: relayotel.Hooks(w.tracers), UntilEmpty: true}))
+	require.NoError(w, relay.Run(ctx, relay.Config{Database: database, Publisher: publisher, Hooks: relayotel.Hooks(w.tracers), UntilEmpty: true, Logger: slog.New(slog.DiscardHandler)}))
 }
 
 // From a service through the relay to a consumer, and through what its handler
@@ -65,7 +66,6 @@ func TestOneTraceFromEndToEnd(t *testing.T) {
 	w.eventually(func() bool { return consumer.Stats().Handled == 1 })
 	w.relay()
 	spans := w.await(6)
-	require.Len(t, spans, 6)
 	named := map[string]tracetest.SpanStub{}
 	for _, s := range spans {
 		named[s.Name] = s
