@@ -2,15 +2,14 @@ package main
 
 import (
 	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-outbox/tandem/internal/testmetrics"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/relay"
 )
@@ -84,23 +83,7 @@ func TestMetricsOfABusyRelay(t *testing.T) {
 // The document lists what there is, with its labels, and nothing else.
 func TestEveryMetricIsDocumented(t *testing.T) {
 	t.Parallel()
-	kinds := regexp.MustCompile(`(?m)^# TYPE (tandem_\w+) (\w+)$`)
-	text := scrape(t, everything())
-	var exported []string
-	for _, match := range kinds.FindAllStringSubmatch(text, -1) {
-		labels := ""
-		if sample := regexp.MustCompile(`(?m)^` + match[1] + `(?:_bucket)?\{(\w+)=`).FindStringSubmatch(text); sample != nil {
-			labels = "`" + sample[1] + "`"
-		}
-		exported = append(exported, strings.Join([]string{match[1], match[2], labels}, " "))
-	}
-	document, err := os.ReadFile(filepath.Join("..", "..", "docs", "metrics.md"))
-	require.NoError(t, err)
-	var listed []string
-	for _, match := range regexp.MustCompile("(?m)^\\| `(tandem_\\w+)` \\| (\\w+) \\| (\\S*) ?\\| .+ \\|$").FindAllStringSubmatch(string(document), -1) {
-		listed = append(listed, strings.Join(match[1:4], " "))
-	}
-	require.ElementsMatch(t, exported, listed)
+	testmetrics.CheckDocument(t, filepath.Join("..", "..", "docs", "metrics.md"), "tandem_relay_", scrape(t, everything()))
 }
 
 // A standby tells nothing of a backlog: it would hide the worker's.

@@ -78,7 +78,7 @@ func newConsumer(config Config, database apply.Database, noHandler, each bool, h
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{config: config, database: database, stats: newStats()}
+	c := &Consumer{config: config, database: database, stats: newStats(config.Topics)}
 	c.apply = apply.New(apply.Config{
 		Database:    database,
 		Schema:      config.Schema,
@@ -105,6 +105,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
+	c.stats.stand(isStarting, nil)
+	defer c.stats.stand(doesNotRun, nil)
 	conns := &connections{dial: c.config.Dial}
 	defer conns.close()
 	if err := c.start(ctx, conns); err != nil {

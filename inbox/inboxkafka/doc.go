@@ -74,4 +74,13 @@
 // written. A group that has no offset of a partition begins at its first
 // message. When the message at the group's offset is gone, see
 // Config.SkipDeleted.
+//
+// # Seeing it
+//
+// [Consumer.Stats] has what the consumer did and how each of its partitions does,
+// [Consumer.Health] whether it does its work, and else why not. [Hooks] observe
+// handlers and transactions; package inbox/inboxotel makes OpenTelemetry's traces
+// and metrics of all that. Each change of state is logged once, and what may happen
+// often (a message that fails, is parked or skipped) once a second with how many
+// there were.
 package inboxkafka

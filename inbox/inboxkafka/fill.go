@@ -41,6 +41,7 @@ func (p *partition) fetchOnce(ctx context.Context, patience time.Duration) bool 
 			return p.fetchFailed(ctx, err)
 		}
 		p.next = first
+		p.state.applied(first)
 	}
 	got, err := p.fetch.fetch(ctx, p.topic, p.id, p.next, patience)
 	if errors.Is(err, kafka.OffsetOutOfRange) {

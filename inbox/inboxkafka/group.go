@@ -56,8 +56,12 @@ func (c *Consumer) consume(ctx context.Context, conns *connections) error {
 	running, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	m := &member{Consumer: c, fetch: newFetcher(transport, c.config), fail: fail}
+	m.workers.Go(func() { m.watchEnds(running) })
 	err = m.generations(running, group)
+	c.stats.stand(isStopping, nil)
+	fail(nil)
 	m.leave(group, conns)
+	c.config.Logger.Info("left the group", c.stats.summary(c.config.GroupID)...)
 	if ctx.Err() == nil && err == nil {
 		err = context.Cause(running)
 	}
@@ -79,11 +83,13 @@ func (m *member) generations(ctx context.Context, group *kafka.ConsumerGroup) er
 		case err != nil && !joined && refused(err):
 			return &StartError{Subject: "group", Err: err, Hint: "allow this client to Read the group, and compare Config.GroupID and Config.SessionTimeout with what the brokers and the other members have"}
 		case err != nil:
+			m.stats.stand(isApart, err)
 			trouble.warn("group", "cannot be a member of the group, trying again", "group", m.config.GroupID, "error", err)
 			pause.wait(ctx)
 			continue
 		}
 		joined = true
+		m.stats.stand(isMember, nil)
 		trouble.over()
 		pause.reset()
 		m.begin(ctx, generation)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
+	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 )
 
 // Hooks observe a Consumer, for metrics and traces; package inbox/inboxotel has
@@ -14,8 +15,8 @@ import (
 type Hooks struct {
 	// Handling is called before a handler is, with the messages that it gets:
 	// one, or the new ones of a batch. The handler is called with the context
-	// that it returns, and done with the handler's error after. A transaction
-	// that is repeated calls it again.
+	// that it returns, and done with the handler's error after, or that it
+	// panicked. A transaction that is repeated calls it again.
 	Handling func(ctx context.Context, messages []inbox.Message) (_ context.Context, done func(error))
 	// Committed is called after each transaction.
 	Committed func(Batch)
@@ -35,7 +36,7 @@ func (c *Consumer) observed(handler apply.Handler, each bool) apply.Handler {
 		returned := false
 		defer func() {
 			if !returned { // it panics; apply makes an error of that
-				done(errPanic)
+				done(&outcome.Error{Reason: outcome.Panic, Index: -1, Err: errPanic})
 			}
 		}()
 		err = handler(ctx, s, messages)
@@ -67,8 +68,11 @@ func (c *Consumer) beat(ctx context.Context) {
 		attempt, cancel := context.WithTimeout(ctx, beatEvery)
 		err := c.apply.Beat(attempt, facts)
 		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		c.stats.beaten(err)
 		switch {
-		case ctx.Err() != nil:
 		case err != nil:
 			trouble.warn("beat", "cannot show in the database how the partitions do, trying again", "error", err)
 		default:

@@ -142,6 +142,7 @@ func (p *partition) load(ctx context.Context) {
 			return
 		}
 		p.lanes.looked = time.Now()
+		p.applying.overOf("load")
 		if changed == p.lanes.changed {
 			return
 		}
@@ -162,7 +163,7 @@ func (p *partition) load(ctx context.Context) {
 	}
 	p.aside = queue{limit: p.config.BatchSize}
 	p.outages.reset()
-	p.applying.overOf("claim", "load")
+	p.applying.overOf("claim", "load", "fenced", "conflict")
 }
 
 func (p *partition) notLoaded(ctx context.Context, err error) {

@@ -53,6 +53,7 @@ type partition struct {
 	outages, fetches   backoff
 	conflicted         int // conflicts in a row
 	applying, fetching trouble
+	breaking           trouble // message after message fails
 	setAside           seldom
 	state              *PartitionStats
 }
@@ -75,7 +76,7 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 	log := m.config.Logger.With("topic", topic, "partition", id)
 	state := m.stats.partition(topic, id)
 	return &partition{
-		member: m, topic: topic, id: id, log: log, next: offset, state: state,
+		member: m, topic: topic, id: id, log: log, next: offset, end: -1, state: state,
 		offsets:   newOffsets(commit, trouble{log: log}, state),
 		live:      queue{limit: m.config.BatchSize},
 		aside:     queue{limit: m.config.BatchSize},
@@ -85,6 +86,7 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 		fetches:   backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
 		applying:  trouble{log: log},
 		fetching:  trouble{log: log},
+		breaking:  trouble{log: log},
 		setAside:  seldom{log: log},
 	}
 }
@@ -93,6 +95,7 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 // under the context work, which ends later. An error ends the whole Run.
 func (p *partition) run(ctx, work context.Context) error {
 	defer p.publish(false)
+	p.publish(true)
 	go p.offsets.run()
 	defer p.offsets.close()
 	turn := p.turn
@@ -165,16 +168,16 @@ func (p *partition) step(ctx, work context.Context, q *queue) error {
 	if result.Handled > 0 {
 		p.streak, p.resume = 0, time.Time{}
 		p.probes.reset()
+		p.breaking.over()
 	}
 	q.items, q.limit = q.items[n:], p.config.BatchSize
 	if p.broken() {
 		q.limit = 1
-	} else {
-		p.applying.over()
 	}
 	p.conflicted = 0
 	p.conflicts.reset()
 	p.outages.reset()
+	p.applying.over()
 	p.settled(batch, result, time.Since(started))
 	if q == &p.live {
 		p.commitAfter(batch)

@@ -7,10 +7,22 @@ import (
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 )
 
+// summary is what was done since the Consumer was made, for people.
+func (s *stats) summary(group string) []any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var t Totals
+	for _, topic := range s.topics {
+		t.add(*topic)
+	}
+	return []any{"group", group, "batches", t.Batches, "handled", t.Handled, "duplicates", t.Duplicates, "retried", t.Retried,
+		"failed", t.Failed, "parked", t.Parked, "held", t.Held, "skipped", t.Skipped, "lost", t.Lost}
+}
+
 // settled takes notice of what a transaction has committed.
 func (p *partition) settled(batch []apply.Item, result apply.Result, took time.Duration) {
 	now := time.Now()
-	b := Batch{Topic: p.topic, Partition: p.id, Took: took, Handled: result.Handled}
+	b := Batch{Topic: p.topic, Partition: p.id, Took: took, Size: len(batch), Handled: result.Handled}
 	for i := range batch {
 		item := &batch[i]
 		if item.Verdict != nil && item.Verdict.State == apply.Lost {

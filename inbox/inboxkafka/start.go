@@ -62,6 +62,7 @@ func (c *Consumer) await(ctx context.Context, check func(context.Context) error)
 				Hint:    "check the address and that it is up, or raise Config.StartTimeout",
 			}
 		}
+		c.stats.stand(isStarting, err)
 		trouble.warn(passing.subject, "waiting for what cannot be reached", "subject", passing.subject, "error", passing.err)
 		if !pause.wait(ctx) {
 			return ctx.Err()

@@ -43,6 +43,8 @@ func wait(ctx context.Context, pause time.Duration) bool {
 type trouble struct {
 	log      *slog.Logger
 	state    string
+	err      error  // of the last attempt, where there was one
+	message  string // by which the state was reported
 	since    time.Time
 	attempts int
 }
@@ -57,13 +59,14 @@ func (t *trouble) warn(state, message string, attrs ...any) {
 
 func (t *trouble) report(level slog.Level, state, message string, attrs []any) {
 	t.attempts++
+	t.err = errorOf(attrs)
 	if state == t.state {
 		return
 	}
 	if t.state == "" {
 		t.since = time.Now()
 	}
-	t.state = state
+	t.state, t.message = state, message
 	t.log.Log(context.Background(), level, message, attrs...)
 }
 
@@ -79,26 +82,59 @@ func (t *trouble) over() {
 	if t.state == "" {
 		return
 	}
-	t.log.Info("it goes on", "after", time.Since(t.since).Round(time.Millisecond), "attempts", t.attempts)
-	t.state, t.attempts = "", 0
+	t.log.Info("it goes on", "was", t.message, "after", time.Since(t.since).Round(time.Millisecond), "attempts", t.attempts)
+	t.state, t.err, t.attempts = "", nil, 0
+}
+
+// errorOf is the attribute "error".
+func errorOf(attrs []any) error {
+	for i := 1; i < len(attrs); i += 2 {
+		if err, ok := attrs[i].(error); ok && attrs[i-1] == "error" {
+			return err
+		}
+	}
+	return nil
 }
 
 // seldom logs what may happen often: at once, and then once a second with how
 // many there were in between.
 type seldom struct {
-	log    *slog.Logger
-	last   time.Time
+	log  *slog.Logger
+	said map[string]*said // by message
+}
+
+type said struct {
+	level  slog.Level
+	at     time.Time
 	unsaid int
 }
 
 func (s *seldom) report(level slog.Level, message string, attrs ...any) {
-	if time.Since(s.last) < time.Second {
-		s.unsaid++
+	last := s.said[message]
+	if last == nil {
+		if s.said == nil {
+			s.said = map[string]*said{}
+		}
+		last = &said{level: level}
+		s.said[message] = last
+	}
+	if time.Since(last.at) < time.Second {
+		last.unsaid++
 		return
 	}
-	if s.unsaid > 0 {
-		attrs = append(attrs, "and_before", s.unsaid)
+	if last.unsaid > 0 {
+		attrs = append(attrs, "and_before", last.unsaid)
 	}
-	s.last, s.unsaid = time.Now(), 0
+	last.at, last.unsaid = time.Now(), 0
 	s.log.Log(context.Background(), level, message, attrs...)
+}
+
+// flush says what nothing has followed; of the last second only at the end.
+func (s *seldom) flush(end bool) {
+	for message, last := range s.said {
+		if last.unsaid > 0 && (end || time.Since(last.at) >= time.Second) {
+			s.log.Log(context.Background(), last.level, message, "more", last.unsaid)
+			last.at, last.unsaid = time.Now(), 0
+		}
+	}
 }

@@ -193,6 +193,6 @@ func (p *partition) rest(q *queue, item *apply.Item, f *apply.Failure) {
 	if f.Stack != nil {
 		attrs = append(attrs, "stack", string(f.Stack))
 	}
-	p.applying.error(fmt.Sprintf("broken, panic %t", f.Stack != nil),
+	p.breaking.error(fmt.Sprintf("broken, panic %t", f.Stack != nil),
 		"message after message fails, which is hardly their fault; one is tried at a time, with pauses, until one succeeds", attrs...)
 }
