@@ -27,8 +27,9 @@ type consumer struct {
 	output   bytes.Buffer // to be read after exited
 	exited   chan struct{}
 
-	met    chan step // gets the step that the fault met
-	resume func()    // ends what holds a request while the process is frozen
+	started chan struct{} // closed when it has asked for something
+	met     chan step     // gets the step that the fault met
+	resume  func()        // ends what holds a request while the process is frozen
 
 	mu   sync.Mutex
 	left int // requests until the fault; below 1 there is none to come
@@ -39,7 +40,7 @@ func startConsumer(t *testing.T, o childOrder, database string, f *fault) *consu
 	held := make(chan struct{})
 	c := &consumer{
 		postgres: pgproxy.Start(t, database), kafka: kafkaproxy.Start(t),
-		exited: make(chan struct{}), met: make(chan step, 1), resume: sync.OnceFunc(func() { close(held) }),
+		started: make(chan struct{}), exited: make(chan struct{}), met: make(chan step, 1), resume: sync.OnceFunc(func() { close(held) }),
 	}
 	t.Cleanup(c.resume)
 	o.Database, o.Kafka = c.postgres.URL(), c.kafka.Address()
@@ -54,6 +55,7 @@ func startConsumer(t *testing.T, o childOrder, database string, f *fault) *consu
 	if f != nil {
 		c.arm(*f, held)
 	}
+	c.postgres.After(pgproxy.Containing(""), func() { close(c.started) })
 	require.NoError(t, c.cmd.Start())
 	go func() {
 		_ = c.cmd.Wait() // how it ended is in ProcessState
@@ -134,7 +136,11 @@ func (c *consumer) awaitExit(t *testing.T) (killed bool) {
 // is still to come meets it on its way.
 func (c *consumer) terminate(t *testing.T) (killed bool) {
 	t.Helper()
-	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-c.started: // it can take the signal
+	case <-c.exited:
+	}
+	_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	return c.awaitExit(t)
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -55,20 +56,31 @@ func (c *connection) passRequests() {
 			break
 		}
 	}
+	// What comes before a Sync goes together with it, or not at all: to a server
+	// that waits for the rest of a request a client is not idle.
+	var request []byte
 	for {
 		message, body, err := c.read(1)
 		if err != nil {
 			return
 		}
 		do := c.note(message[0], body)
+		if request = append(request, message...); partOfMore(message[0]) {
+			continue
+		}
 		for _, f := range do[before] {
 			f()
 		}
-		if !c.pass(message, do) {
+		if !c.pass(request, do) {
 			return
 		}
+		request = nil
 	}
 }
+
+// partOfMore tells the messages that the server does not answer before a Sync or a
+// Flush: Parse, Bind, Describe, Execute, Close.
+func partOfMore(kind byte) bool { return strings.IndexByte("PBDEC", kind) >= 0 }
 
 // pass sends what comes to be done with it, and does what is to be done then.
 func (c *connection) pass(message []byte, do actions) bool {

@@ -73,9 +73,8 @@ func (p *Proxy) URL() string {
 // connection then waits too.
 func (p *Proxy) After(match func(Statement) bool, do func()) { p.add(after, match, do) }
 
-// Before is [Proxy.After] for the moment when the server has not got the
-// statement, or not the request to go through with it: should the connection end
-// now, nothing of it is done. [Proxy.Swallow] in do keeps it from the server.
+// Before is [Proxy.After] for the moment when the server has nothing of the request
+// that the statement is part of. [Proxy.Swallow] in do keeps it from the server.
 func (p *Proxy) Before(match func(Statement) bool, do func()) { p.add(before, match, do) }
 
 // Answered is [Proxy.After] for the moment when the server has done the
