@@ -120,23 +120,36 @@ func (s *shop) orders() int {
 	return s.count(`SELECT count(*) FROM public.orders WHERE topic = $1`, s.order.Topic)
 }
 
-// pending is how many orders were not charged.
-func (s *shop) pending() int {
-	return s.count(`SELECT count(*) FROM public.orders AS o WHERE topic = $1
-		AND NOT EXISTS (SELECT FROM public.charges AS c WHERE c.topic = o.topic AND c.order_id = o.id)`, s.order.Topic)
-}
-
 func (s *shop) aside(state string) int {
 	return s.count(`SELECT count(*) FROM tandem.inbox_aside WHERE consumer = $1 AND state LIKE $2`, s.order.Consumer, state)
 }
 
+// settledSQL yields how many orders are neither charged nor set aside, and how many
+// are to be tried again by themselves; in one statement, as both change.
+const settledSQL = `
+SELECT (SELECT count(*) FROM public.orders AS o WHERE topic = $1
+        AND NOT EXISTS (SELECT FROM public.charges AS c WHERE c.topic = o.topic AND c.order_id = o.id)) - count(*),
+    count(*) FILTER (WHERE state = 'retrying'), count(*)
+FROM tandem.inbox_aside WHERE consumer = $2`
+
 // settled tells that every order is charged but those that are parked, or held
-// behind one.
+// behind one; allCharged, that there are none of these either.
 func (s *shop) settled() bool {
-	return s.aside("retrying") == 0 && s.pending() == s.aside("%")
+	pending, retrying, _, err := s.progress()
+	return err == nil && pending == 0 && retrying == 0
 }
 
-func (s *shop) allCharged() bool { return s.pending() == 0 && s.aside("%") == 0 }
+func (s *shop) allCharged() bool {
+	pending, _, aside, err := s.progress()
+	return err == nil && pending == 0 && aside == 0
+}
+
+func (s *shop) progress() (pending, retrying, aside int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, settledSQL, s.order.Topic, s.order.Consumer).Scan(&pending, &retrying, &aside)
+	return pending, retrying, aside, err
+}
 
 // mend ends what keeps orders from being charged, and has those that are parked
 // tried again.
