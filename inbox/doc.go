@@ -27,10 +27,8 @@
 //     service, is outside of it and happens as often as the message arrives.
 //   - Acknowledge the message after the commit, never before.
 //   - Return the error: after one the transaction is to be rolled back.
-//   - Call tandem.maintain_inbox() now and then (daily is right), outside of
-//     any other transaction, where neither a relay nor an inboxkafka consumer
-//     runs on the database: it makes the storage of the coming year and empties
-//     what is older than the retention (tandem.inbox_bounds, 14 days).
+//   - Run [Maintain], or `tandem inbox maintain` from cron, where neither a relay
+//     nor an inboxkafka consumer runs on the database.
 //
 // # Messages of several types
 //
@@ -54,8 +52,21 @@
 // UUID, in whatever case it is written; every other text is itself. What
 // Tandem's outbox sends are UUIDs of version 7, which carry the time they were
 // made, so their records are emptied by age. One that is older than the inbox
-// remembers cannot be proved new: [ErrTooOld]. The records of all other ids
-// (tandem.inbox_foreign) are kept until you delete them, by received_at.
+// remembers cannot be proved new, nor one from a future that it has no storage
+// for: [ErrTooOld], [ErrTooNew], or what [SetPolicy] asks for.
+//
+// # Storage
+//
+// Ids of version 7 lie in leaves of a week each, made a year ahead and emptied as a
+// whole when all in them are older than tandem.inbox_bounds.retention (14 days).
+// All other ids, and what [Process] has let pass, are deleted in small batches
+// foreign_retention (90 days) after they were received; one that comes again later
+// than that is new. Both may be changed by UPDATE, and are a day at least.
+//
+// [Maintain], the relay and every inboxkafka consumer see to that, and whoever
+// else is at work goes on: no step of it waits for a lock for more than 10 ms, and
+// what could not be done is done the next time. Only who records one of the very
+// ids that are being deleted waits for that, for one batch.
 //
 // # Isolation levels
 //

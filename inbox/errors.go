@@ -18,7 +18,7 @@ var (
 	ErrTooOld = once.ErrTooOld
 	// ErrTooNew means that the id claims to come from a future for which there
 	// is no storage yet (SQLSTATE TD011). Either its maker's clock is wrong, or
-	// nobody has called tandem.maintain_inbox() for a year.
+	// nobody has looked after the storage for a year, see [Maintain].
 	ErrTooNew = once.ErrTooNew
 	// ErrInvalid means that the id or the consumer's name is empty, too long,
 	// or no text that Postgres can keep (SQLSTATE TD012).

@@ -138,11 +138,15 @@ func TestForeignIdsExpireInBatches(t *testing.T) {
 	}
 	_, err = once(t, pool, "billing", "young")
 	require.NoError(t, err)
-	require.Equal(t, 10+5+5, expire(t, pool, 10))
+	_, err = admin.Exec(t.Context(), `INSERT INTO tandem.inbox_answer (consumer, scope, key, fingerprint, status, headers, body, expires_at)
+		VALUES ('shop', '', 'old', '', 200, '', '', now() - interval '1 second'), ('shop', '', 'young', '', 200, '', '', now() + interval '1 hour')`)
+	require.NoError(t, err)
+	require.Equal(t, 10+5+5+1, expire(t, pool, 10))
 	require.Equal(t, 10, expire(t, pool, 10))
 	require.Equal(t, 5, expire(t, pool, 10))
 	require.Zero(t, expire(t, pool, 10))
 	require.Equal(t, []string{"young"}, inboxtest.Strings(t, admin, `SELECT array_agg(message_id) FROM tandem.inbox_foreign`))
+	require.Equal(t, []string{"young"}, inboxtest.Strings(t, admin, `SELECT array_agg(key) FROM tandem.inbox_answer`))
 	_, err = pool.Exec(t.Context(), `SELECT tandem.expire_inbox(0)`)
 	require.ErrorContains(t, err, "the batch is 0")
 }

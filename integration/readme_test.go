@@ -77,7 +77,8 @@ func TestReadmeFlags(t *testing.T) {
 	t.Parallel()
 	tandem, demo := program(t, "tandem"), program(t, "tandem-demo")
 	known := flags(help(t, demo))
-	for _, command := range []string{"relay", "rebase", "replay", "parked list", "parked show", "parked redrive", "parked discard", "migrate up", "migrate down", "migrate status", "migrate print", "status", "doctor"} {
+	for _, command := range []string{"relay", "rebase", "replay", "parked list", "parked show", "parked redrive", "parked discard",
+		"inbox parked list", "inbox parked show", "inbox parked redrive", "inbox parked discard", "inbox status", "inbox maintain", "migrate up", "migrate down", "migrate status", "migrate print", "status", "doctor"} {
 		known = append(known, flags(help(t, tandem, strings.Fields(command)...))...)
 	}
 	known = append(known, "bootstrap-server", "create", "topic", "partitions", "profile", "rm") // of Kafka's and Docker's

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	inboxadmin "github.com/tandem-outbox/tandem/inbox/admin"
 	"github.com/tandem-outbox/tandem/relay"
 	"github.com/tandem-outbox/tandem/relay/admin"
 )
@@ -24,9 +25,11 @@ func newDoctor(sys system) *cobra.Command {
 
   the database  can it be reached, and is it the primary; a pooler; the schema, its
                 version, leaves, grants, functions, sequence; whether the checkpoint
-                belongs to this server; durability; the inbox's leaves
+                belongs to this server; durability
   the relays    does one work, does one stand by; lag; parked and deferred events;
                 transactions and prepared ones that hold something back; the log's size
+  the inbox     is there storage for ids to come; parked messages; partitions that are
+                blocked, or that nobody consumes (with the rights of tandem_consumer)
   Kafka         can a broker be reached; does each topic in use exist, has it
                 leaders, may it be written to, does it take the largest event
 
@@ -108,7 +111,20 @@ func examineRunning(ctx context.Context, o *relayOptions) (live, []admin.Finding
 	if err != nil {
 		found = append(found, cannotLook(database, err))
 	}
-	return r, found
+	return r, append(found, examineInbox(ctx, conn, database, o.schema)...)
+}
+
+// examineInbox looks at the consumers whose inbox is in this database.
+func examineInbox(ctx context.Context, conn *pgx.Conn, database *pgx.ConnConfig, schema string) []admin.Finding {
+	desk, err := inboxadmin.New(conn, schema)
+	if err != nil {
+		return []admin.Finding{cannotLook(database, err)}
+	}
+	found, err := desk.Diagnose(ctx)
+	if err != nil {
+		found = append(found, cannotLook(database, err))
+	}
+	return found
 }
 
 // live is what the database tells that Kafka is to be compared with.

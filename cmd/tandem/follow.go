@@ -10,16 +10,24 @@ import (
 	"github.com/tandem-outbox/tandem/relay/admin"
 )
 
-// following is whether and for how long a command waits for the relay.
+// following is whether and for how long a command waits for what it has asked for.
 type following struct {
 	wait    bool
 	timeout time.Duration
 }
 
-func (f *following) settings() []*setting {
+func (f *following) settings(who, what string) []*setting {
 	limit := duration(&f.timeout, "wait-timeout", "how long --wait waits; 0s is without end", 0, 0)
 	limit.flagOnly, limit.example = true, "5m"
-	return []*setting{once(&f.wait, "wait", "wait until the relay has done it; exit code 1 if events failed"), limit}
+	return []*setting{once(&f.wait, "wait", fmt.Sprintf("wait until %s done it; exit code 1 if %s failed", who, what)), limit}
+}
+
+// limit ends with ctx or when the command has waited long enough.
+func (f *following) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.timeout > 0 {
+		return context.WithTimeout(ctx, f.timeout)
+	}
+	return context.WithCancel(ctx)
 }
 
 // asked tells of a request and, with --wait, follows it to its end.
@@ -54,12 +62,8 @@ func (o *operator) asked(ctx context.Context, sys system, desk *admin.Operator, 
 
 // await shows how far the relay is, not more often than once in two seconds.
 func (o *operator) await(ctx context.Context, sys system, desk *admin.Operator, r admin.Request) (admin.Request, error) {
-	waiting := ctx
-	if o.follow.timeout > 0 {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, o.follow.timeout)
-		defer cancel()
-	}
+	waiting, cancel := o.follow.limit(ctx)
+	defer cancel()
 	shown := time.Now()
 	r, err := desk.Wait(waiting, r.Number, func(now admin.Request) {
 		if time.Since(shown) > 2*time.Second && now.FinishedAt == nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/tandem-outbox/tandem/relay/admin"
 )
 
-// operator is what the commands have in common that do something about events:
-// "tandem parked" and "tandem replay".
+// operator is what the commands have in common that do something about events or
+// messages: "tandem parked", "tandem replay" and "tandem inbox".
 type operator struct {
 	database *pgx.ConnConfig
 	schema   string
@@ -33,13 +33,21 @@ func (o *operator) reading() []*setting {
 	return []*setting{databaseURL(&o.database), schemaName(&o.schema), once(&o.asJSON, "json", "for programs")}
 }
 
-// changing are the settings of a command that asks for something.
-func (o *operator) changing() []*setting {
+// changing are the settings of a command that asks the relay for something.
+func (o *operator) changing() []*setting { return o.changingBy("the relay has", "events") }
+
+// changingBy says who carries it out, on what.
+func (o *operator) changingBy(who, what string) []*setting {
+	return append(o.deciding(), o.follow.settings(who, what)...)
+}
+
+// deciding are those of a command that changes something itself.
+func (o *operator) deciding() []*setting {
 	by := flagText(&o.by, "by", "name", "who asks, for the record", "alice")
 	by.shown = "user@host"
-	return append(append(o.reading(), by,
+	return append(o.reading(), by,
 		once(&o.dryRun, "dry-run", "count, and change nothing"),
-		once(&o.yes, "yes", "do not ask")), o.follow.settings()...)
+		once(&o.yes, "yes", "do not ask"))
 }
 
 // who is asking, for the record.
@@ -64,8 +72,19 @@ func (o *operator) note(sys system, format string, args ...any) {
 	fmt.Fprintf(w, format+"\n", args...)
 }
 
-// do connects and lets work be done.
+// do connects and lets work be done on what the relay has set aside.
 func (o *operator) do(ctx context.Context, work func(context.Context, *admin.Operator) error) error {
+	return o.connected(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		desk, err := admin.New(conn, o.schema)
+		if err != nil {
+			return err
+		}
+		return work(ctx, desk)
+	})
+}
+
+// connected connects and lets work be done.
+func (o *operator) connected(ctx context.Context, work func(context.Context, *pgx.Conn) error) error {
 	database := o.database.Copy()
 	// The statements are written for it; a role may have another default.
 	database.RuntimeParams["default_transaction_isolation"] = "read committed"
@@ -74,16 +93,7 @@ func (o *operator) do(ctx context.Context, work func(context.Context, *admin.Ope
 		return explain(err, database)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	desk, err := admin.New(conn, o.schema)
-	if err != nil {
-		return err
-	}
-	err = work(ctx, desk)
-	var access *admin.AccessError
-	if errors.As(err, &access) { // it says itself what to do
-		return fmt.Errorf("database %q at %s: %w", database.Database, address(database), err)
-	}
-	return explain(err, database)
+	return explainAccess(work(ctx, conn), database)
 }
 
 // mayAsk is a usage error where there would be nobody to confirm.
@@ -111,7 +121,7 @@ func selectors(s *admin.Selector) []*setting {
 	var topic, key string
 	return []*setting{
 		{
-			name: "id", kind: "ids", flagOnly: true, list: true,
+			name: "id", kind: "ids", flagOnly: true, notEmpty: true, join: ",",
 			usage:   "these events; separated by commas, or given again",
 			allowed: "UUIDs", example: "01890a5d-ac96-774b-bcce-b302099a8057",
 			parse: func(text string) (err error) {
@@ -119,10 +129,18 @@ func selectors(s *admin.Selector) []*setting {
 				return err
 			},
 		},
-		into(flagText(&topic, "topic", "name", "events for this topic", "orders"), func() { s.Topics = []string{topic} }),
-		into(flagText(&key, "key", "key", "events with this key", "customer-7"), func() { s.Keys = []string{key} }),
-		flagText(&s.Reason, "reason", "text", "events with this in their reason, in any case", "too large"),
+		into(selector(&topic, "topic", "name", "events for this topic", "orders"), func() { s.Topics = []string{topic} }),
+		into(selector(&key, "key", "key", "events with this key", "customer-7"), func() { s.Keys = []string{key} }),
+		selector(&s.Reason, "reason", "text", "events with this in their reason, in any case", "too large"),
 	}
+}
+
+// selector is a text that chooses. Were an empty one taken for none, an unset
+// variable of a script would choose everything.
+func selector(to *string, name, kind, usage, example string) *setting {
+	s := flagText(to, name, kind, usage, example)
+	s.notEmpty = true
+	return s
 }
 
 func parseIDs(text string) ([]uuid.UUID, error) {

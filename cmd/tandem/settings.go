@@ -19,10 +19,11 @@ type setting struct {
 	allowed  string // for people whose value was refused
 	example  string
 	required bool
-	secret   bool // the value is not repeated in messages
-	flagOnly bool // says something about one call, not about a system
-	toggle   bool // may stand without a value
-	list     bool // given again it adds, as after a comma
+	secret   bool   // the value is not repeated in messages
+	flagOnly bool   // says something about one call, not about a system
+	notEmpty bool   // to give it without a value is an error, not as if it were not given
+	toggle   bool   // may stand without a value
+	join     string // given again it adds, after this; empty means that it replaces
 
 	parse func(text string) error // keeps the value; the error says what is wrong with text
 	// check is called when every setting of the command has been taken, and says
@@ -78,8 +79,8 @@ func both(a, b *setting, why string) []string {
 
 // Set, String and Type make it a flag's value.
 func (s *setting) Set(text string) error {
-	if s.list && s.text != "" {
-		text = s.text + "," + text
+	if s.join != "" && s.text != "" {
+		text = s.text + s.join + text
 	}
 	s.text = text
 	return nil
@@ -110,6 +111,9 @@ func (s *setting) take(text, source string) string {
 	s.text, s.source = text, source
 	if text == "" && s.required {
 		return fmt.Sprintf("--%s is missing: set it, or %s; for example %s", s.name, s.variable(), s.example)
+	}
+	if text == "" && s.notEmpty && source != "" {
+		return fmt.Sprintf("%s is empty: allowed is %s, for example %s; or leave it out", source, s.allowed, s.example)
 	}
 	if text == "" && s.initial == "" {
 		return ""

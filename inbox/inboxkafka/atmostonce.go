@@ -24,10 +24,9 @@ func (p *partition) turnOnce(ctx, work context.Context) error {
 			return err
 		}
 	}
-	if !p.commitOffset(batch[n-1].Message.Offset + 1) {
+	if !p.offsets.commitNow(ctx, batch[n-1].Message.Offset+1) {
 		// Whether it was committed is not known; only an answer that says so
 		// allows the handler to be called.
-		p.fetches.wait(ctx)
 		return nil
 	}
 	p.live.items = p.live.items[n:]

@@ -20,6 +20,9 @@
 // any step repeats messages that the inbox knows already, and their handler is
 // not called again.
 //
+// [NewBatchConsumer] is for handlers that take the new messages of a batch at
+// once, [NewSQLConsumer] for database/sql and what is built on it.
+//
 // # What the caller still has to do
 //
 //   - Keep every effect in the transaction that the handler is given, and do
@@ -32,23 +35,38 @@
 //   - Let the pool's login be a member of the role tandem_consumer, and run the
 //     migrations first.
 //
-// # When something fails
+// # When a message fails
 //
-// A handler that fails or panics, and a message without an id, block their own
-// partition and no other: the batch is rolled back as a whole and repeated with
-// growing pauses until it goes through. Each change of state is logged once,
-// with the message's id, topic, partition and offset. Nothing is skipped.
+// A handler that fails or panics fails for its message alone: the batch is rolled
+// back, the messages before it are committed, and then those behind it, in the
+// same transaction as a copy of the message in tandem.inbox_aside. From there it
+// is tried again, after Config.RetryMin and then after growing pauses, and after
+// Config.MaxAttempts it is parked for an operator (tandem inbox parked). The
+// handler can say otherwise: inbox.RetryAfter, Park, Skip, Stop. Messages that
+// cannot be handled as they came are parked too, see [Policies].
+//
+// What waits behind such a message says Config.Hold: later messages of its key
+// and partition (they are copied too, and follow in order), the whole partition,
+// or nothing. Where message after message fails, see Config.BreakAfter.
+//
 // Deadlocks, serialization failures, lock time-outs and a database that is away
 // are never counted as the handler's failure, even when its error wraps them;
-// the batch is repeated.
+// the batch is repeated. Each change of state is logged once.
 //
 // # Rebalances
 //
 // When a partition is taken away, the batch in work is finished and its offset
 // committed, or it is rolled back after Config.DrainTimeout; then the partition
-// is given up. A consumer that was frozen meanwhile may wake when its partitions
-// have a new owner: the inbox keeps its batch from doubling anything, and the
-// new owner is delayed by it for no longer than Config.IdleTimeout.
+// is given up. Its next owner first takes over a row of
+// tandem.inbox_partition, which the transactions of the owner before hold a share
+// lock of; so it begins when the last of them has ended, and a consumer that was
+// frozen meanwhile finds, when it wakes, that it can commit nothing any more. It
+// can hold up its successor for no longer than Config.IdleTimeout.
+//
+// # At most once
+//
+// With Config.Delivery AtMostOnce the offset is committed first and nothing is
+// recorded: what fails is lost, and counted.
 //
 // # What is read
 //

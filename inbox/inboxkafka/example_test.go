@@ -46,3 +46,36 @@ func ExampleConfig_messageID() {
 	}
 	_ = config
 }
+
+// Effects that are written as a set: one statement for all new messages of a
+// transaction.
+func ExampleNewBatchConsumer() {
+	run := func(ctx context.Context, pool *pgxpool.Pool, config inboxkafka.Config) error {
+		consumer, err := inboxkafka.NewBatchConsumer(config, pool, func(ctx context.Context, tx pgx.Tx, batch []inbox.Message) error {
+			orders := make([]string, len(batch))
+			for i, m := range batch {
+				orders[i] = string(m.Key)
+			}
+			_, err := tx.Exec(ctx, `INSERT INTO charges (order_id) SELECT unnest($1::text[])`, orders)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return consumer.Run(ctx)
+	}
+	_ = run
+}
+
+// What is done about messages that a handler cannot take.
+func ExampleConfig_policies() {
+	config := inboxkafka.Config{
+		Consumer: "billing",
+		Hold:     inboxkafka.HoldPartition, // strict order, whatever it costs
+		Policies: inboxkafka.Policies{
+			Tombstone: inboxkafka.Skip,
+			MissingID: inboxkafka.Stop,
+		},
+	}
+	_ = config
+}

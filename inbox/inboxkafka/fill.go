@@ -19,7 +19,7 @@ func (p *partition) fill(ctx context.Context, patience time.Duration) bool {
 	}
 	if len(p.live.items) == 0 {
 		if before >= 0 && p.next > before {
-			p.commitOffset(p.next)
+			p.offsets.set(p.next)
 		}
 		return false
 	}

@@ -86,39 +86,39 @@ func holder() string {
 }
 
 // claim takes the partition over.
-func (p *partition) claim(ctx context.Context) error {
+func (p *partition) claim(ctx context.Context) {
 	fence, changed, err := p.apply.Claim(ctx, p.topic, p.id, holder())
 	switch {
 	case err == nil:
 		p.fence = fence
 		p.lanes = lanes{unknown: true, changed: changed}
 		p.aside.items = nil
-		return nil
 	case ctx.Err() != nil:
 	case apply.Conflict(err):
 		p.conflict(ctx, "the owner of the partition before this one is still in a transaction; waiting for its end", err)
 	default:
 		p.applying.warn("claim", "cannot take the partition over, trying again", "error", err)
-		p.failures.wait(ctx)
+		p.outages.wait(ctx)
 	}
-	return nil
 }
 
 // load learns what is set aside.
-func (p *partition) load(ctx context.Context) error {
+func (p *partition) load(ctx context.Context) {
 	if p.lanes.peek {
 		changed, err := p.apply.Changed(ctx, p.fence)
 		if err != nil {
-			return p.notLoaded(ctx, err)
+			p.notLoaded(ctx, err)
+			return
 		}
 		p.lanes.looked = time.Now()
 		if changed == p.lanes.changed {
-			return nil
+			return
 		}
 	}
 	heads, rows, changed, err := p.apply.Heads(ctx, p.fence)
 	if err != nil {
-		return p.notLoaded(ctx, err)
+		p.notLoaded(ctx, err)
+		return
 	}
 	now := time.Now()
 	p.lanes = lanes{held: make(map[apply.Lane]lane, len(heads)), rows: rows, changed: changed, looked: now}
@@ -130,35 +130,37 @@ func (p *partition) load(ctx context.Context) error {
 		p.lanes.held[h.Lane] = l
 	}
 	p.aside = queue{limit: p.config.BatchSize}
-	return nil
+	p.outages.reset()
+	p.applying.overOf("claim", "load")
 }
 
-func (p *partition) notLoaded(ctx context.Context, err error) error {
+func (p *partition) notLoaded(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case errors.Is(err, apply.ErrFenced):
 		p.fence = nil
+		p.conflicts.wait(ctx)
 	default:
 		p.applying.warn("load", "cannot read what is set aside of the partition, trying again", "error", err)
-		p.failures.wait(ctx)
+		p.outages.wait(ctx)
 	}
-	return nil
 }
 
 // fetchDue reads the first messages of the lanes that are to be tried. A lane
 // that has none is free.
-func (p *partition) fetchDue(ctx context.Context) error {
+func (p *partition) fetchDue(ctx context.Context) {
 	due := p.lanes.due(time.Now())
 	if len(due) == 0 {
-		return nil
+		return
 	}
 	items, whole, err := p.apply.Rows(ctx, p.fence, due, p.config.BatchSize, p.config.FetchBytes)
 	if err != nil {
-		return p.notLoaded(ctx, err)
+		p.notLoaded(ctx, err)
+		return
 	}
 	p.aside.items = items
 	if !whole {
-		return nil
+		return
 	}
 	for i := range items {
 		due = slices.DeleteFunc(due, func(l apply.Lane) bool { return l == items[i].Lane })
@@ -166,7 +168,6 @@ func (p *partition) fetchDue(ctx context.Context) error {
 	for _, name := range due {
 		delete(p.lanes.held, name)
 	}
-	return nil
 }
 
 // learn keeps the lanes true after a transaction.

@@ -30,10 +30,10 @@ var errDrained = errors.New("the partition was to be given up and DrainTimeout i
 // (lanes.go).
 type partition struct {
 	*member
-	topic  string
-	id     int
-	log    *slog.Logger
-	commit func(offset int64) error // of what was processed, exclusive
+	topic   string
+	id      int
+	log     *slog.Logger
+	offsets *offsets
 
 	fence *apply.Fence // nil until the partition is claimed
 	lanes lanes        // what is set aside
@@ -45,11 +45,12 @@ type partition struct {
 	streak int       // different messages that failed since one succeeded
 	resume time.Time // live messages wait until then: the streak is too long
 
-	failures, conflicts, fetches   backoff
-	conflicted                     int // conflicts in a row
-	applying, fetching, committing trouble
-	setAside                       seldom
-	state                          *PartitionStats
+	failures, conflicts backoff
+	outages, fetches    backoff
+	conflicted          int // conflicts in a row
+	applying, fetching  trouble
+	setAside            seldom
+	state               *PartitionStats
 }
 
 // queue is messages in the order in which they are to be applied.
@@ -63,18 +64,19 @@ type queue struct {
 
 func (m *member) newPartition(topic string, id int, offset int64, commit func(int64) error) *partition {
 	log := m.config.Logger.With("topic", topic, "partition", id)
+	state := m.stats.partition(topic, id)
 	return &partition{
-		member: m, topic: topic, id: id, log: log, commit: commit, next: offset,
-		live:       queue{limit: m.config.BatchSize},
-		aside:      queue{limit: m.config.BatchSize},
-		failures:   backoff{min: m.config.RetryMin, max: m.config.RetryMax},
-		conflicts:  backoff{min: 10 * time.Millisecond, max: time.Second},
-		fetches:    backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
-		applying:   trouble{log: log},
-		fetching:   trouble{log: log},
-		committing: trouble{log: log},
-		setAside:   seldom{log: log},
-		state:      m.stats.partition(topic, id),
+		member: m, topic: topic, id: id, log: log, next: offset, state: state,
+		offsets:   newOffsets(commit, trouble{log: log}, state),
+		live:      queue{limit: m.config.BatchSize},
+		aside:     queue{limit: m.config.BatchSize},
+		failures:  backoff{min: m.config.RetryMin, max: m.config.RetryMax},
+		conflicts: backoff{min: 10 * time.Millisecond, max: time.Second},
+		outages:   backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
+		fetches:   backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
+		applying:  trouble{log: log},
+		fetching:  trouble{log: log},
+		setAside:  seldom{log: log},
 	}
 }
 
@@ -82,6 +84,8 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 // under the context work, which ends later. An error ends the whole Run.
 func (p *partition) run(ctx, work context.Context) error {
 	defer p.publish(false)
+	go p.offsets.run()
+	defer p.offsets.close()
 	turn := p.turn
 	if p.config.Delivery == AtMostOnce {
 		turn = p.turnOnce
@@ -98,15 +102,15 @@ func (p *partition) run(ctx, work context.Context) error {
 // turn does the next thing that there is to do, or waits for there to be one.
 func (p *partition) turn(ctx, work context.Context) error {
 	if p.fence == nil {
-		return p.claim(ctx)
+		p.claim(ctx)
+		return nil
 	}
 	if p.lanes.stale(time.Now()) {
-		return p.load(ctx)
+		p.load(ctx)
+		return nil
 	}
 	if len(p.aside.items) == 0 {
-		if err := p.fetchDue(ctx); err != nil {
-			return err
-		}
+		p.fetchDue(ctx)
 	}
 	if len(p.aside.items) > 0 {
 		if err := p.step(ctx, work, &p.aside); err != nil || p.fence == nil || p.lanes.unknown {
@@ -156,6 +160,7 @@ func (p *partition) step(ctx, work context.Context, q *queue) error {
 	}
 	p.conflicted = 0
 	p.conflicts.reset()
+	p.outages.reset()
 	p.applying.over()
 	p.settled(batch, result, time.Since(started))
 	if q == &p.live {
@@ -171,17 +176,7 @@ func (p *partition) commitAfter(batch []apply.Item) {
 		p.live.items = nil // the memory
 		offset = p.next    // also past what holds no message, such as markers
 	}
-	p.commitOffset(offset)
-}
-
-func (p *partition) commitOffset(offset int64) bool {
-	if err := p.commit(offset); err != nil {
-		p.committing.warn("commit", "could not commit an offset: messages before it may be delivered again, and will be known", "offset", offset, "error", err)
-		return false
-	}
-	p.state.committed(offset)
-	p.committing.over()
-	return true
+	p.offsets.set(offset)
 }
 
 // failed decides what a step's error means, and waits where to repeat it at once
@@ -194,7 +189,7 @@ func (p *partition) failed(ctx, work context.Context, q *queue, n int, err error
 		return fmt.Errorf("inboxkafka: %w", err)
 	case work.Err() != nil:
 		p.log.Warn("rolled back a batch", "offset", offset, "reason", context.Cause(work))
-		return nil // it is the next owner's
+		return nil //nolint:nilerr // the batch is the next owner's
 	case errors.Is(err, apply.ErrFenced):
 		p.applying.warn("fenced", "a batch was rolled back: another consumer has taken the partition over", "offset", offset, "error", err)
 		p.fence = nil
@@ -207,7 +202,7 @@ func (p *partition) failed(ctx, work context.Context, q *queue, n int, err error
 		p.conflict(ctx, "a batch meets conflict after conflict in the database and is repeated", err)
 	default:
 		p.applying.warn("database", "the database does not take a batch, it is repeated", "offset", offset, "error", err)
-		p.failures.wait(ctx)
+		p.outages.wait(ctx)
 	}
 	return nil
 }

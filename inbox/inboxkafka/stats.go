@@ -88,7 +88,7 @@ func (s *stats) add(b Batch) {
 	s.settled = time.Now()
 }
 
-func (p *PartitionStats) committed(offset int64) {
+func (p *PartitionStats) applied(offset int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.Next = offset

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -64,6 +65,13 @@ func (t *trouble) report(level slog.Level, state, message string, attrs []any) {
 	}
 	t.state = state
 	t.log.Log(context.Background(), level, message, attrs...)
+}
+
+// overOf is over where the trouble is one of these.
+func (t *trouble) overOf(states ...string) {
+	if slices.Contains(states, t.state) {
+		t.over()
+	}
 }
 
 // over says that all is well again.

@@ -16,18 +16,17 @@ func (p *partition) plan(q *queue) (n int, err error) {
 	held := map[apply.Lane]bool{} // by messages of this step
 	for i := range n {
 		item := &q.items[i]
+		if !item.Prepared {
+			attributes(&item.Message) // the id of the message, not one that was made of it
+		}
 		if name, waits := p.behind(item, held); waits {
-			item.Verdict = &apply.Verdict{State: apply.Held, Scope: apply.Key, Lane: name}
-			item.Prepared = false
+			p.hold(item, name)
 			continue
 		}
 		if v := item.Verdict; v != nil && v.State == apply.Held {
 			item.Verdict = nil
 		}
 		if !item.Prepared {
-			if item.Aside != 0 {
-				attributes(&item.Message)
-			}
 			if err := p.config.prepare(item); err != nil {
 				return 0, err
 			}
@@ -45,6 +44,17 @@ func (p *partition) plan(q *queue) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// hold lets a message wait behind another of its lane. Whether it can be handled
+// will be looked at when its turn comes.
+func (p *partition) hold(item *apply.Item, lane apply.Lane) {
+	item.Verdict = &apply.Verdict{State: apply.Held, Scope: apply.Key, Lane: lane}
+	if !item.Prepared {
+		// For operators, and to be known when it is discarded.
+		item.Verdict.ID, _ = p.config.identify(item.Message)
+	}
+	item.Prepared = false
 }
 
 // behind tells whether a message has to wait behind another of its lane.

@@ -9,7 +9,8 @@
 //	// the message's effects, in tx; commit; acknowledge the message
 //
 // What the caller still does stands in package inbox: every effect in the
-// transaction, acknowledge after the commit, tandem.maintain_inbox.
+// transaction, acknowledge after the commit, and upkeep: `tandem inbox maintain` once
+// a day from cron does what inbox.Maintain does.
 //
 // With GORM the transaction is tx.Statement.ConnPool.([Tx]), inside of
 // db.Transaction; with bun it is the bun.Tx itself.

@@ -92,6 +92,28 @@ CREATE TABLE tandem.inbox_dropped (
 );
 CREATE INDEX inbox_dropped_received_at ON tandem.inbox_dropped (received_at);
 
+-- Records the id of a message that is given up, so that a repetition of it is a
+-- duplicate. What has no id that could be kept has no repetition to be known.
+-- +goose StatementBegin
+CREATE FUNCTION tandem.record_discarded(consumer text, message_id text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    id uuid;
+BEGIN
+    IF octet_length(message_id) NOT BETWEEN 1 AND 1000 THEN
+        RETURN false;
+    ELSIF message_id ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN
+        id := message_id;
+        IF tandem.uuid_time(id) IS NOT NULL AND NOT tandem.inbox_covers(id) THEN
+            RETURN tandem.record_late(consumer, id);
+        END IF;
+    END IF;
+    RETURN tandem.once(consumer, message_id);
+END
+$$;
+-- +goose StatementEnd
+
 -- Takes a partition over, once the transaction of its owner has ended.
 -- +goose StatementBegin
 CREATE FUNCTION tandem.claim_inbox_partition(consumer text, topic text, partition integer, holder text, OUT epoch bigint, OUT changed bigint)
@@ -168,6 +190,7 @@ $$;
 -- +goose StatementEnd
 DROP FUNCTION tandem.expire_inbox(integer);
 DROP FUNCTION tandem.claim_inbox_partition(text, text, integer, text);
+DROP FUNCTION tandem.record_discarded(text, text);
 DROP TABLE tandem.inbox_dropped;
 DROP TABLE tandem.inbox_aside;
 DROP TABLE tandem.inbox_partition;

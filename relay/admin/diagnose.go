@@ -2,45 +2,38 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tandem-outbox/tandem/internal/advice"
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
 // Severity of a Finding.
-type Severity string
+type Severity = advice.Severity
 
+// The severities.
 const (
-	// Wrong is what breaks a promise, or needs an operator.
-	Wrong Severity = "error"
-	// Doubtful is what may be meant.
-	Doubtful Severity = "warning"
+	Wrong    = advice.Wrong    // what breaks a promise, or needs an operator
+	Doubtful = advice.Doubtful // what may be meant
 )
 
 // Finding is one thing that tandem doctor tells.
-type Finding struct {
-	Severity Severity `json:"severity"`
-	Problem  string   `json:"problem"`
-	Why      string   `json:"why"`
-	Remedy   string   `json:"remedy"` // a command, or what to do
-}
+type Finding = advice.Finding
 
 // Limits are beyond what something counts as a finding.
 type Limits struct {
 	Lag         time.Duration // the age of the oldest event that is not published
 	Transaction time.Duration // the age of a transaction that holds events or leaves
-	Inbox       time.Duration // for how long the inbox must have leaves
 	Leaves      int           // published leaves that are kept on purpose
 }
 
 // DefaultLimits are those of tandem doctor.
 func DefaultLimits() Limits {
-	return Limits{Lag: time.Minute, Transaction: 5 * time.Minute, Inbox: 30 * 24 * time.Hour}
+	return Limits{Lag: time.Minute, Transaction: 5 * time.Minute}
 }
 
 // Diagnose looks at what runs: relays, lag, what is set aside, who holds things
@@ -52,12 +45,7 @@ func Diagnose(ctx context.Context, conn *pgx.Conn, s Status, limits Limits) ([]F
 	d.backlog()
 	d.setAside()
 	d.holding()
-	for _, look := range []func(context.Context, *pgx.Conn) error{d.durability, d.inbox} {
-		if err := look(ctx, conn); err != nil {
-			return d.found, explain(err, "look at the server")
-		}
-	}
-	return d.found, nil
+	return d.found, explain(d.durability(ctx, conn), "look at the server")
 }
 
 type diagnosis struct {
@@ -67,7 +55,7 @@ type diagnosis struct {
 }
 
 func (d *diagnosis) add(severity Severity, problem, why, remedy string) {
-	d.found = append(d.found, Finding{severity, problem, why, schema.Rewrite(remedy, d.Schema)})
+	d.found = append(d.found, Finding{Severity: severity, Problem: problem, Why: why, Remedy: schema.Rewrite(remedy, d.Schema)})
 }
 
 func (d *diagnosis) relays() {
@@ -189,26 +177,6 @@ func (d *diagnosis) settings(fsync, pages, commit string, roles []string) {
 	if len(roles) > 0 {
 		d.add(Doubtful, "synchronous_commit is off for "+strings.Join(roles, ", "), why, "ALTER ROLE … SET synchronous_commit = on, if its events matter")
 	}
-}
-
-// sqlInboxAhead reads the catalog: a relay's login may not read inbox_bounds.
-const sqlInboxAhead = `SELECT max(tandem.uuid_time(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([0-9a-f-]{36})''\)')::uuid))
-FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'tandem.inbox'::regclass`
-
-func (d *diagnosis) inbox(ctx context.Context, conn *pgx.Conn) error {
-	var until *time.Time
-	err := conn.QueryRow(ctx, schema.Rewrite(sqlInboxAhead, d.Schema)).Scan(&until)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
-	}
-	if until == nil || until.Sub(d.At) < d.limits.Inbox {
-		ends := "has no leaves"
-		if until != nil {
-			ends = "has leaves until " + until.UTC().Format(time.DateOnly)
-		}
-		d.add(Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "SELECT tandem.maintain_inbox(); the relay and every consumer do it once a day")
-	}
-	return nil
 }
 
 func since(now, then time.Time) string { return age(now.Sub(then).Seconds()) }

@@ -34,17 +34,6 @@ func TestDiagnoseASettingOfTheDatabase(t *testing.T) {
 	require.Contains(t, text, "warning: synchronous_commit is off for this login")
 }
 
-func TestDiagnoseTheInboxsLeaves(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t)
-	require.NotContains(t, d.diagnosed(t), "the inbox")
-	d.exec(t, `DO $$ DECLARE leaf regclass; BEGIN
-		FOR leaf IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'tandem.inbox'::regclass ORDER BY inhrelid::regclass::text OFFSET 5 LOOP
-			EXECUTE format('DROP TABLE %s', leaf);
-		END LOOP; END $$`)
-	require.Regexp(t, `warning: the inbox has leaves until 20\d\d-\d\d-\d\d\n`, d.diagnosed(t))
-}
-
 func TestMaxEventBytes(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -3,11 +3,10 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tandem-outbox/tandem/internal/advice"
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
@@ -46,29 +45,7 @@ func (o *Operator) Working(ctx context.Context) (holder string, err error) {
 }
 
 // AccessError means that the login or the schema is not as it has to be.
-type AccessError struct {
-	Remedy string
-	Err    error
-}
-
-func (e *AccessError) Error() string { return e.Err.Error() + "; " + e.Remedy }
-func (e *AccessError) Unwrap() error { return e.Err }
+type AccessError = advice.AccessError
 
 // explain says what was being done, and by SQLSTATE what to do next.
-func explain(err error, doing string) error {
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("%s: %w", doing, err)
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return err
-	}
-	switch pg.Code {
-	case "42501": // insufficient_privilege
-		return &AccessError{Err: err, Remedy: "the login needs the role tandem_relay (GRANT tandem_relay TO …)"}
-	case "3F000", "42P01", "42703": // no such schema, table, column
-		return &AccessError{Err: err, Remedy: "check the schema's name, and run tandem migrate up"}
-	}
-	return err
-}
+func explain(err error, doing string) error { return advice.Explain(err, doing, "tandem_relay") }

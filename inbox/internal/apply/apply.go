@@ -49,6 +49,10 @@ type Fence struct {
 	Epoch     int64
 }
 
+func (f Fence) compare(g Fence) int {
+	return cmp.Or(cmp.Compare(f.Topic, g.Topic), cmp.Compare(f.Partition, g.Partition))
+}
+
 // Result is what a transaction did that was committed.
 type Result struct {
 	Handled int

@@ -32,7 +32,7 @@ func (b *borrowed) Exec(ctx context.Context, query string, arguments ...any) (pg
 }
 
 func (b *borrowed) Query(ctx context.Context, query string, arguments ...any) (pgx.Rows, error) {
-	return b.take().Query(ctx, query, arguments...)
+	return b.take().Query(ctx, query, arguments...) //nolint:rowserrcheck // the handler's to read
 }
 
 func (b *borrowed) QueryRow(ctx context.Context, query string, arguments ...any) pgx.Row {

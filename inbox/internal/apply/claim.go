@@ -3,6 +3,8 @@ package apply
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -169,8 +171,9 @@ WHERE consumer = $1 AND topic = $2 AND partition = $3 AND epoch = $4`
 func (a *Applier) Beat(ctx context.Context, facts map[Fence]any) error {
 	err := a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		pipeline := &pgx.Batch{}
-		for f, fact := range facts {
-			pipeline.Queue(schema.Rewrite(beatSQL, a.Schema), a.Consumer, f.Topic, f.Partition, f.Epoch, fact)
+		// In the order in which operators lock these rows.
+		for _, f := range slices.SortedFunc(maps.Keys(facts), Fence.compare) {
+			pipeline.Queue(schema.Rewrite(beatSQL, a.Schema), a.Consumer, f.Topic, f.Partition, f.Epoch, facts[f])
 		}
 		return conn.SendBatch(ctx, pipeline).Close()
 	})

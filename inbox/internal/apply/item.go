@@ -31,6 +31,7 @@ type Item struct {
 // Proof is what tells the first delivery of a message from the others.
 type Proof int
 
+// The proofs.
 const (
 	ByID   Proof = iota // its id, which has to be one that the inbox can keep
 	ByLate              // its id, in tandem.inbox_late where no leaf covers it
@@ -66,6 +67,7 @@ type Lane string
 // Verdict is what becomes of a message that is not handled now.
 type Verdict struct {
 	State    State
+	ID       string // to deduplicate by, where the message does not have it yet
 	Scope    Scope
 	Lane     Lane
 	Reason   string // a word or two

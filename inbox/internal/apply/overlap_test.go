@@ -156,3 +156,26 @@ func TestAnIDOfALeafThatIsBeingEmptiedIsRefused(t *testing.T) {
 	require.Contains(t, f.Refused, 1)
 	require.Equal(t, []string{"a", "old"}, inboxtest.Strings(t, admin, allEffects))
 }
+
+// A message was refused, because no leaf covers its id, and is to be handled all
+// the same. Meanwhile the leaf is made and another delivery goes by it.
+func TestALateMessageIsKnownToTheLeafThatWasMadeSince(t *testing.T) {
+	t.Parallel()
+	admin, pool := databases(t)
+	batch := messages("a")
+	a := apply.New(config(pool, effect))
+	result, err := a.Apply(t.Context(), nil, items(batch))
+	require.NoError(t, err)
+	require.Equal(t, 1, result.Handled)
+
+	late := append(items(batch), items(messages("b"))...)
+	for i := range late {
+		late[i].Proof = apply.ByLate
+	}
+	for _, want := range []int{1, 0} {
+		result, err = a.Apply(t.Context(), nil, late)
+		require.NoError(t, err)
+		require.Equal(t, want, result.Handled)
+	}
+	require.Equal(t, []string{"a", "b"}, inboxtest.Strings(t, admin, allEffects))
+}

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -51,7 +52,7 @@ func (a *Applier) store(pipeline *pgx.Batch, m *inbox.Message, v *Verdict) {
 	}
 	pipeline.Queue(a.statements.store, a.Consumer, m.Topic, m.Partition, m.Offset, digest(m), []byte(v.Lane), string(v.Scope),
 		string(v.State), v.Reason, text(errorText(v), textLimit), v.Hint, text(string(v.Stack), textLimit), v.Attempts, v.Pause,
-		text(m.ID, idLimit), text(m.Type, idLimit), m.Sent, m.Key, names, values, m.Value)
+		text(cmp.Or(v.ID, m.ID), idLimit), text(m.Type, idLimit), m.Sent, m.Key, names, values, m.Value)
 }
 
 // What is kept of texts, in bytes: they are for people, and the message itself

@@ -10,6 +10,7 @@ import (
 // Kind is what is to become of a message that was not handled.
 type Kind int
 
+// The kinds.
 const (
 	Retry Kind = iota // what an error asks for that says nothing
 	Park

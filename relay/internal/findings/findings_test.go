@@ -127,7 +127,7 @@ func TestEachRightOfTheRelay(t *testing.T) {
 	grants, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	require.Greater(t, len(grants), 50)
-	kind := regexp.MustCompile(` ON (FUNCTION )?([a-zA-Z_. 0-9]+)(\(\))?`)
+	kind := regexp.MustCompile(` ON (FUNCTION )?([a-zA-Z_. 0-9]+)(\([a-z, ]*\))?`)
 	for _, grant := range grants {
 		run(t, owner, "REVOKE "+grant+" FROM tandem_relay")
 		found := look(t, relay)
