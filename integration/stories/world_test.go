@@ -94,8 +94,12 @@ func (w *world) caughtUp(group, topic string, records int) bool {
 // when their sessions have timed out.
 func (w *world) bury(t *testing.T, group string) {
 	t.Helper()
-	described, err := kadm.NewClient(w.kafka).DescribeGroups(t.Context(), group)
-	require.NoError(t, err)
+	var described kadm.DescribedGroups
+	await(t, "the group's coordinator answers", func() bool {
+		var err error
+		described, err = kadm.NewClient(w.kafka).DescribeGroups(t.Context(), group)
+		return err == nil && described.Error() == nil
+	})
 	for _, member := range described[group].Members {
 		request := kmsg.NewPtrLeaveGroupRequest()
 		request.Group, request.MemberID = group, member.MemberID
