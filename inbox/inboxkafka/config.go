@@ -62,9 +62,11 @@ type Config struct {
 
 	// BreakAfter is how many different messages of a partition may fail in a
 	// row, none succeeding in between, until it is taken for the handler's or
-	// its surroundings' fault and not the messages': then nothing more is set
-	// aside or parked, and the partition waits, trying again with growing
-	// pauses, until a message succeeds. Defaults to 20.
+	// its surroundings' fault and not the messages': then one message is tried
+	// at a time, with pauses that grow to 5s, and none is parked for its
+	// attempts, until a message succeeds. So an outage of what a handler calls
+	// sets few messages aside, which go on by themselves when it is over.
+	// Defaults to 20.
 	BreakAfter int
 
 	// BatchSize is the greatest number of messages in one transaction.

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 )
+
+// probeMax is the longest pause between two messages where all fail.
+const probeMax = 5 * time.Second
 
 // manyConflicts is how many conflicts in a row are worth a warning.
 const manyConflicts = 10
@@ -45,12 +49,12 @@ type partition struct {
 	streak int       // different messages that failed since one succeeded
 	resume time.Time // live messages wait until then: the streak is too long
 
-	failures, conflicts backoff
-	outages, fetches    backoff
-	conflicted          int // conflicts in a row
-	applying, fetching  trouble
-	setAside            seldom
-	state               *PartitionStats
+	probes, conflicts  backoff
+	outages, fetches   backoff
+	conflicted         int // conflicts in a row
+	applying, fetching trouble
+	setAside           seldom
+	state              *PartitionStats
 }
 
 // queue is messages in the order in which they are to be applied.
@@ -70,7 +74,7 @@ func (m *member) newPartition(topic string, id int, offset int64, commit func(in
 		offsets:   newOffsets(commit, trouble{log: log}, state),
 		live:      queue{limit: m.config.BatchSize},
 		aside:     queue{limit: m.config.BatchSize},
-		failures:  backoff{min: m.config.RetryMin, max: m.config.RetryMax},
+		probes:    backoff{min: m.config.RetryMin, max: max(m.config.RetryMin, min(m.config.RetryMax, probeMax))},
 		conflicts: backoff{min: 10 * time.Millisecond, max: time.Second},
 		outages:   backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
 		fetches:   backoff{min: 100 * time.Millisecond, max: 5 * time.Second},
@@ -153,20 +157,40 @@ func (p *partition) step(ctx, work context.Context, q *queue) error {
 	if err != nil {
 		return p.failed(ctx, work, q, n, err)
 	}
-	q.items, q.limit = q.items[n:], p.config.BatchSize
 	if result.Handled > 0 {
 		p.streak, p.resume = 0, time.Time{}
-		p.failures.reset()
+		p.probes.reset()
+	}
+	q.items, q.limit = q.items[n:], p.config.BatchSize
+	if p.broken() {
+		q.limit = 1
+	} else {
+		p.applying.over()
 	}
 	p.conflicted = 0
 	p.conflicts.reset()
 	p.outages.reset()
-	p.applying.over()
 	p.settled(batch, result, time.Since(started))
 	if q == &p.live {
 		p.commitAfter(batch)
+	} else {
+		q.leave(batch)
 	}
 	return nil
+}
+
+// leave drops the messages of lanes whose first message has failed again: they
+// are held, and are read anew when that one is due.
+func (q *queue) leave(settled []apply.Item) {
+	held := map[apply.Lane]bool{}
+	for i := range settled {
+		if v := settled[i].Verdict; v != nil && v.State != apply.Skipped {
+			held[settled[i].Lane] = true
+		}
+	}
+	if len(held) > 0 {
+		q.items = slices.DeleteFunc(q.items, func(item apply.Item) bool { return held[item.Lane] })
+	}
 }
 
 // commitAfter commits the offset of what was applied.

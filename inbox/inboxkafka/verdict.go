@@ -104,16 +104,11 @@ func (p *partition) judge(q *queue, n int, f *apply.Failure) error {
 	case outcome.Park:
 		return p.park(item, f)
 	}
-	broken := p.streak >= p.config.BreakAfter
-	if broken && item.Aside == 0 {
-		if i > 0 {
-			q.limit = i // what is set aside before it, first
-		} else {
-			p.rest(q, f)
-		}
-		return nil
-	}
+	broken := p.broken()
 	p.again(item, f, broken)
+	if broken && item.Aside == 0 {
+		p.rest(q, item, f)
+	}
 	return nil
 }
 
@@ -183,17 +178,21 @@ func (c *Config) pause(attempts int) time.Duration {
 	return pause/2 + rand.N(pause/2+1)
 }
 
-// rest lets live messages wait, the first of which has failed: so many have
-// failed in a row that it is not their fault.
-func (p *partition) rest(q *queue, f *apply.Failure) {
-	m := &q.items[0].Message
-	m.Attempt++
+// broken tells whether so many messages have failed in a row that it is hardly
+// their fault.
+func (p *partition) broken() bool { return p.streak >= p.config.BreakAfter }
+
+// rest lets live messages go one by one, with growing pauses: each is set aside
+// when it fails, so that a series of messages that are at fault comes to an end,
+// and an outage sets few aside.
+func (p *partition) rest(q *queue, item *apply.Item, f *apply.Failure) {
 	q.limit = 1
-	p.resume = time.Now().Add(p.failures.next())
+	p.resume = time.Now().Add(p.probes.next())
+	m := &item.Message
 	attrs := []any{"failed", p.streak, "message_id", m.ID, "offset", m.Offset, "error", f.Err}
 	if f.Stack != nil {
 		attrs = append(attrs, "stack", string(f.Stack))
 	}
 	p.applying.error(fmt.Sprintf("broken, panic %t", f.Stack != nil),
-		"message after message fails, which is hardly their fault; the partition waits until one succeeds", attrs...)
+		"message after message fails, which is hardly their fault; one is tried at a time, with pauses, until one succeeds", attrs...)
 }
