@@ -3,7 +3,6 @@ package stories_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -107,11 +106,10 @@ func (h *histogram) String() string {
 // check shows the histogram, and fails where a whole sweep has missed a step.
 func (h *histogram) check(t *testing.T, among []step) {
 	t.Helper()
-	t.Log(h)
+	say(t, h.String())
 	if *seeds < wholeSweep {
 		return
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s", t.Name(), h)
 	for _, s := range among {
 		c := h.counts[s]
 		require.NotNilf(t, c, "no fault met the step %q", s)

@@ -41,12 +41,21 @@ func forEachSeed(t *testing.T, story func(t *testing.T, seed int)) {
 					if t.Failed() {
 						t.Logf("to repeat it: make stories FIRST=%d SEEDS=1", seed)
 					}
-					if n := done.Add(1); n%10 == 0 && *seeds >= wholeSweep {
-						fmt.Fprintf(os.Stderr, "%s: %d of %d seeds\n", t.Name(), n, *seeds)
+					if n := done.Add(1); n%10 == 0 {
+						say(t, fmt.Sprintf("%d of %d seeds are done", n, *seeds))
 					}
 				}()
 				story(t, seed)
 			})
 		}
 	})
+}
+
+// say logs, and in a whole sweep, which takes minutes, at once.
+func say(t *testing.T, text string) {
+	t.Helper()
+	t.Log(text)
+	if *seeds >= wholeSweep {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", t.Name(), text)
+	}
 }

@@ -66,7 +66,7 @@ func TestNoPasswordResetIsLost(t *testing.T) {
 	w.met.check(t, resetSteps)
 	for _, handler := range resetConsumers {
 		f := all[handler]
-		t.Logf("%-18s %d sent, %d lost, %d doubled", handler, f.sent.Load(), f.lost.Load(), f.doubled.Load())
+		say(t, fmt.Sprintf("%-18s %d sent, %d lost, %d doubled", handler, f.sent.Load(), f.lost.Load(), f.doubled.Load()))
 	}
 	require.Zero(t, all["mail by outbox"].lost.Load())
 	require.Zero(t, all["mail by outbox"].doubled.Load())
