@@ -127,12 +127,14 @@ func (s *shop) aside(state string) int {
 
 // settledSQL yields how many orders are neither charged nor set aside, how many
 // keys wait for anything but an operator, and how many messages are set aside; in
-// one statement, as all of them change.
+// one statement, as all of them change. A message that comes again while its key is
+// held is set aside too, though its order is charged.
 const settledSQL = `
-SELECT (SELECT count(*) FROM public.orders AS o WHERE topic = $1
-        AND NOT EXISTS (SELECT FROM public.charges AS c WHERE c.topic = o.topic AND c.order_id = o.id)) - coalesce(sum(messages), 0),
-    count(*) FILTER (WHERE head <> 'parked'), coalesce(sum(messages), 0)
-FROM (SELECT count(*) AS messages, (array_agg(state ORDER BY aside))[1] AS head FROM tandem.inbox_aside WHERE consumer = $2 GROUP BY lane) AS lanes`
+WITH aside AS MATERIALIZED (SELECT aside, lane, state, convert_from(value, 'UTF8')::json ->> 'ID' AS id FROM tandem.inbox_aside WHERE consumer = $2)
+SELECT (SELECT count(*) FROM public.orders AS o WHERE topic = $1 AND id NOT IN (SELECT id FROM aside)
+        AND NOT EXISTS (SELECT FROM public.charges AS c WHERE c.topic = o.topic AND c.order_id = o.id)),
+    (SELECT count(*) FROM (SELECT DISTINCT ON (lane) state FROM aside ORDER BY lane, aside) AS heads WHERE state <> 'parked'),
+    (SELECT count(*) FROM aside)`
 
 // settled tells that every order is charged but those that are parked, or held
 // behind one; allCharged, that there are none of these either.
