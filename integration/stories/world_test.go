@@ -2,6 +2,7 @@ package stories_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -94,13 +96,13 @@ func (w *world) caughtUp(group, topic string, records int) bool {
 // when their sessions have timed out.
 func (w *world) bury(t *testing.T, group string) {
 	t.Helper()
-	var described kadm.DescribedGroups
+	var described kadm.DescribedGroup
 	await(t, "the group's coordinator answers", func() bool {
-		var err error
-		described, err = kadm.NewClient(w.kafka).DescribeGroups(t.Context(), group)
-		return err == nil && described.Error() == nil
+		groups, err := kadm.NewClient(w.kafka).DescribeGroups(t.Context(), group)
+		described = groups[group]
+		return err == nil && (described.Err == nil || errors.Is(described.Err, kerr.GroupIDNotFound)) // nobody has joined yet
 	})
-	for _, member := range described[group].Members {
+	for _, member := range described.Members {
 		request := kmsg.NewPtrLeaveGroupRequest()
 		request.Group, request.MemberID = group, member.MemberID
 		leaver := kmsg.NewLeaveGroupRequestMember()
