@@ -204,15 +204,19 @@ func (f *flow) drain(ctx context.Context) error {
 }
 
 // pages sends what is there, page after page, until one is not full: writers may
-// go on for ever.
+// go on for ever. Each page begins with the first stored event, and what was sent
+// has left the table before: between two pages an operator may free a key, or
+// an earlier event of one may be set aside, that the first page has passed.
 func (f *flow) pages(ctx context.Context) error {
-	for after := int64(0); ; {
-		items, err := f.store.eligible(ctx, f.name, after, f.except)
+	for {
+		items, err := f.store.eligible(ctx, f.name, f.except)
 		if err != nil || len(items) == 0 {
 			return err
 		}
-		after = items[len(items)-1].Position
 		if err := f.send(ctx, items); err != nil || f.over() || !f.store.full(items) {
+			return err
+		}
+		if err := f.flush(ctx); err != nil {
 			return err
 		}
 	}
@@ -285,7 +289,7 @@ func (f *flow) join(ctx context.Context) (done bool, err error) {
 		if err := f.flush(ctx); err != nil {
 			return false, err
 		}
-		items, err := f.store.eligible(ctx, f.name, 0, f.except)
+		items, err := f.store.eligible(ctx, f.name, f.except)
 		switch {
 		case err != nil:
 			return false, err

@@ -299,6 +299,34 @@ func TestAFlowCatchesUpWithItsWriters(t *testing.T) {
 	requireFirstInOrder(t, m, rounds+1)
 }
 
+// An operator frees a key while a flow is between two pages: what the first page
+// has passed of that key comes before what the second one would bring.
+func TestAKeyThatIsFreedWithinAFlowKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	store := func(state, key, payload string, n int) {
+		l.exec(t, `INSERT INTO tandem.deferred (position, created_at, id, topic, key, payload, state, ordered, parked_at)
+			SELECT nextval('tandem.log_position'), now(), gen_random_uuid(), 'orders', $2, $3::text::bytea, $1, true, CASE WHEN $1 = 'parked' THEN now() END
+			FROM generate_series(1, $4)`, state, key, payload, n)
+	}
+	store("parked", "k", "given up", 1)
+	store("waiting", "k", "1", 1)
+	store("waiting", "other", "x", 2500) // more than a page
+	store("waiting", "k", "2", 1)
+	var once sync.Once
+	m.fail = func(string, int, []*relay.Event) (err error) {
+		once.Do(func() {
+			_, err = l.pool.Exec(context.Background(), `DELETE FROM tandem.deferred WHERE state = 'parked'`)
+		})
+		return err
+	}
+	_, stop := start(t, l.config(t, m))
+	l.await(t, `SELECT count(*) = 0 FROM tandem.deferred`)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"1", "2"}, ofKey(m, "k"))
+}
+
 // slowLane answers the first request to one partition when it is told to.
 type slowLane struct {
 	*memory

@@ -48,10 +48,10 @@ func (s *store) close() {
 // eligible reads a page of a topic's stored events that nothing holds any more,
 // in order of position. Those that were set aside for a partition that has failed
 // again are left out, unless the number of partitions was another one then.
-func (s *store) eligible(ctx context.Context, topic string, after int64, except func() ([]int32, int, []string)) (items []*item, err error) {
+func (s *store) eligible(ctx context.Context, topic string, except func() ([]int32, int, []string)) (items []*item, err error) {
 	failed, partitions, again := except()
 	err = s.use(ctx, "read events that were set aside", func(ctx context.Context, conn *pgx.Conn) error {
-		items, err = readStored(ctx, conn, s.sql.eligible, topic, after, failed, partitions, storedPerPage, s.cfg.PageBytes, again)
+		items, err = readStored(ctx, conn, s.sql.eligible, topic, failed, partitions, storedPerPage, s.cfg.PageBytes, again)
 		return err
 	})
 	return items, err
@@ -76,7 +76,7 @@ func (s *store) due(ctx context.Context, inFlight []int64) (items []*item, err e
 }
 
 // storedPerPage bounds one read of the exception path, in events.
-const storedPerPage = 500
+const storedPerPage = 2000
 
 // readStored decodes rows as they come out of the log, with two columns more.
 func readStored(ctx context.Context, conn *pgx.Conn, statement string, arguments ...any) ([]*item, error) {

@@ -8,19 +8,19 @@ package relay
 const storedColumns = `position, id, created_at, partition, topic, key, type, headers::text AS headers, payload,
 	NULL::timestamptz AS not_before, expires, CASE WHEN at_most_once THEN 1 END AS once, ordered`
 
-// sqlEligible: $1 topic, $2 after which position, $3 partitions to leave out, $4
-// of how many, $5 a limit in rows, $6 one in bytes, $7 keys to leave out. It walks
-// deferred_topic; for an event with a key it probes deferred_parked for a parked
+// sqlEligible: $1 topic, $2 partitions to leave out, $3 of how many, $4 a limit in
+// rows, $5 one in bytes, $6 keys to leave out. It walks deferred_topic from its
+// beginning; for an event with a key it probes deferred_parked for a parked
 // one before it that nobody redrives.
 const sqlEligible = `SELECT ` + eventColumns + `, ordered
 FROM (SELECT *, sum(` + rowSize + `) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - ` + rowSize + ` AS before
 	FROM (SELECT ` + storedColumns + ` FROM tandem.deferred AS d
-		WHERE topic = $1 AND position > $2 AND state <> 'scheduled' AND (lane IS NULL OR lanes <> $4 OR lane <> ALL (coalesce($3::integer[], '{}')))
+		WHERE topic = $1 AND state <> 'scheduled' AND (lane IS NULL OR lanes <> $3 OR lane <> ALL (coalesce($2::integer[], '{}')))
 			AND (state <> 'parked' OR redrive IS NOT NULL)
-			AND (NOT ordered OR key IS NULL OR key <> ALL ($7::text[]) AND NOT EXISTS (SELECT FROM tandem.deferred AS p
+			AND (NOT ordered OR key IS NULL OR key <> ALL ($6::text[]) AND NOT EXISTS (SELECT FROM tandem.deferred AS p
 				WHERE p.state = 'parked' AND p.topic = d.topic AND p.key = d.key AND p.ordered AND p.redrive IS NULL AND p.position < d.position))
-		ORDER BY position LIMIT $5) AS page) AS page
-WHERE before < $6`
+		ORDER BY position LIMIT $4) AS page) AS page
+WHERE before < $5`
 
 // sqlDue: $1 positions under way, $2 a limit in rows, $3 one in bytes. It walks
 // deferred_due. The database's clock decides. An event to be sent at most once

@@ -125,10 +125,18 @@ func (m *member) work(ctx, generation context.Context, p *partition) {
 	// A context of the standard library's own kind is cheaper to derive from.
 	until, end := context.WithCancel(generation)
 	defer end()
-	if err := p.run(until, work); err != nil {
+	err, done := errEnded, make(chan struct{})
+	go func() { // which the handler may end: kafka-go waits for its own for ever
+		defer close(done)
+		err = p.run(until, work)
+	}()
+	<-done
+	if err != nil {
 		m.fail(err)
 	}
 }
+
+var errEnded = errors.New("inboxkafka: a handler has ended the goroutine that called it, by runtime.Goexit, which testing's FailNow calls too; its batch is rolled back")
 
 // leave ends the generation, waits for its workers and leaves the group. Where
 // the brokers do not answer in time, their connections are cut.

@@ -26,8 +26,9 @@ const (
 // changes; so it is true until that count changes or the claim is lost.
 type lanes struct {
 	held    map[apply.Lane]lane
-	rows    int64 // messages that are set aside
-	changed int64 // the count of changes that this is of
+	waiting map[apply.Lane]time.Time // of those held, when they are to be tried; the others wait for an operator
+	rows    int64                    // messages that are set aside
+	changed int64                    // the count of changes that this is of
 	looked  time.Time
 	unknown bool // to be read anew
 	peek    bool // the count is to be looked at
@@ -35,7 +36,37 @@ type lanes struct {
 
 type lane struct {
 	scope apply.Scope
-	due   time.Time // zero: an operator decides
+	grown bool // messages were added since it was last read
+}
+
+// hold notes a lane; due is zero where an operator decides.
+func (l *lanes) hold(name apply.Lane, scope apply.Scope, due time.Time) {
+	if l.held == nil {
+		l.held, l.waiting = map[apply.Lane]lane{}, map[apply.Lane]time.Time{}
+	}
+	if scope == apply.None && due.IsZero() {
+		l.free(name) // it holds nothing and waits for an operator
+		return
+	}
+	l.held[name] = lane{scope: scope, grown: l.held[name].grown}
+	delete(l.waiting, name)
+	if !due.IsZero() {
+		l.waiting[name] = due
+	}
+}
+
+func (l *lanes) free(name apply.Lane) {
+	delete(l.held, name)
+	delete(l.waiting, name)
+}
+
+// grow notes that a message was added behind the first of a lane; or, with
+// false, that all there are have been read.
+func (l *lanes) grow(name apply.Lane, grown bool) {
+	if lane, held := l.held[name]; held {
+		lane.grown = grown
+		l.held[name] = lane
+	}
 }
 
 // stale tells whether to look at the table, and notes whether a look at the
@@ -57,19 +88,19 @@ func (l *lanes) until(now time.Time, limit time.Duration) time.Duration {
 	if l.rows > 0 {
 		limit = min(limit, lookEvery)
 	}
-	for _, lane := range l.held {
-		if !lane.due.IsZero() {
-			limit = min(limit, lane.due.Sub(now))
+	for _, due := range l.waiting {
+		if limit = min(limit, due.Sub(now)); limit <= 0 {
+			return 0
 		}
 	}
-	return max(limit, 0)
+	return limit
 }
 
 // due returns lanes that are to be tried now.
 func (l *lanes) due(now time.Time) []apply.Lane {
 	var due []apply.Lane
-	for name, lane := range l.held {
-		if !lane.due.IsZero() && !lane.due.After(now) {
+	for name, at := range l.waiting {
+		if !at.After(now) {
 			if due = append(due, name); len(due) == manyLanes {
 				break
 			}
@@ -121,13 +152,13 @@ func (p *partition) load(ctx context.Context) {
 		return
 	}
 	now := time.Now()
-	p.lanes = lanes{held: make(map[apply.Lane]lane, len(heads)), rows: rows, changed: changed, looked: now}
+	p.lanes = lanes{rows: rows, changed: changed, looked: now}
 	for _, h := range heads {
-		l := lane{scope: h.Scope}
+		var due time.Time
 		if h.Due >= 0 {
-			l.due = now.Add(h.Due)
+			due = now.Add(h.Due)
 		}
-		p.lanes.held[h.Lane] = l
+		p.lanes.hold(h.Lane, h.Scope, due)
 	}
 	p.aside = queue{limit: p.config.BatchSize}
 	p.outages.reset()
@@ -158,46 +189,50 @@ func (p *partition) fetchDue(ctx context.Context) {
 		p.notLoaded(ctx, err)
 		return
 	}
-	p.aside.items = items
-	if !whole {
+	p.aside.items, p.aside.all, p.aside.lanes = items, whole, due
+	for _, name := range due {
+		p.lanes.grow(name, false)
+	}
+	if whole && len(items) == 0 {
+		p.release(time.Now())
+	}
+}
+
+// release frees the lanes of which every message was read and is done.
+func (p *partition) release(now time.Time) {
+	if !p.aside.all {
 		return
 	}
-	for i := range items {
-		due = slices.DeleteFunc(due, func(l apply.Lane) bool { return l == items[i].Lane })
-	}
-	for _, name := range due {
-		delete(p.lanes.held, name)
+	for _, name := range p.aside.lanes {
+		if at, waits := p.lanes.waiting[name]; waits && !at.After(now) && !p.lanes.held[name].grown {
+			p.lanes.free(name)
+		}
 	}
 }
 
 // learn keeps the lanes true after a transaction.
 func (p *partition) learn(item *apply.Item, now time.Time) {
 	v := item.Verdict
-	name, stays := item.Lane, lane{due: now, scope: p.lanes.held[item.Lane].scope}
 	switch {
 	case item.Aside != 0 && (v == nil || v.State == apply.Skipped):
-		p.lanes.rows-- // and whatever is behind it may be tried
-	case v == nil || v.State == apply.Skipped || v.State == apply.Held && item.Aside != 0:
-		return
-	case v.State == apply.Held:
+		p.lanes.rows--
+		p.lanes.hold(item.Lane, p.lanes.held[item.Lane].scope, now) // what is behind it may be tried
+	case v == nil || v.State == apply.Skipped:
+	case v.State == apply.Held && item.Aside == 0:
 		p.lanes.rows++
-		return
+		p.lanes.grow(v.Lane, true)
+	case v.State == apply.Held:
 	default:
-		if item.Aside == 0 {
-			p.lanes.rows++
-			name, stays.scope = v.Lane, v.Scope
-		}
-		stays.due = time.Time{}
+		var due time.Time
 		if v.State == apply.Retrying {
-			stays.due = now.Add(v.Pause)
+			due = now.Add(v.Pause)
 		}
-	}
-	if p.lanes.held == nil {
-		p.lanes.held = map[apply.Lane]lane{}
-	}
-	p.lanes.held[name] = stays
-	if stays.scope == apply.None && stays.due.IsZero() {
-		delete(p.lanes.held, name) // it holds nothing and waits for an operator
+		if item.Aside != 0 {
+			p.lanes.hold(item.Lane, p.lanes.held[item.Lane].scope, due)
+			return
+		}
+		p.lanes.rows++
+		p.lanes.hold(v.Lane, v.Scope, due)
 	}
 }
 

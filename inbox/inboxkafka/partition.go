@@ -64,6 +64,11 @@ type queue struct {
 	// after a failure, to find out which message it was or to commit those
 	// before it.
 	limit int
+
+	// Of messages that were set aside: the lanes that were read, but for those
+	// that were set aside again, and whether all their messages were.
+	lanes []apply.Lane
+	all   bool
 }
 
 func (m *member) newPartition(topic string, id int, offset int64, commit func(int64) error) *partition {
@@ -175,6 +180,9 @@ func (p *partition) step(ctx, work context.Context, q *queue) error {
 		p.commitAfter(batch)
 	} else {
 		q.leave(batch)
+		if len(q.items) == 0 {
+			p.release(time.Now())
+		}
 	}
 	return nil
 }
@@ -190,6 +198,7 @@ func (q *queue) leave(settled []apply.Item) {
 	}
 	if len(held) > 0 {
 		q.items = slices.DeleteFunc(q.items, func(item apply.Item) bool { return held[item.Lane] })
+		q.lanes = slices.DeleteFunc(q.lanes, func(name apply.Lane) bool { return held[name] })
 	}
 }
 

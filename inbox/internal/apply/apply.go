@@ -68,8 +68,9 @@ func (a *Applier) Apply(ctx context.Context, fence *Fence, items []Item) (result
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() {
-		if err != nil {
+	committed := false
+	defer func() { // also when the handler has ended its goroutine
+		if !committed {
 			s.abort(ctx)
 		}
 	}()
@@ -85,6 +86,7 @@ func (a *Applier) Apply(ctx context.Context, fence *Fence, items []Item) (result
 	if err := s.commit(ctx); err != nil {
 		return Result{}, commitError(err, result.Handled)
 	}
+	committed = true
 	return result, nil
 }
 
@@ -123,6 +125,7 @@ func (a *Applier) handle(ctx context.Context, s *Session, items []Item) (handled
 // call calls the handler once and decides what its error means. Before was the
 // number of messages handled before in this transaction.
 func (a *Applier) call(ctx context.Context, s *Session, messages []inbox.Message, from []int, before int) error {
+	started := time.Now()
 	stack, err := a.guarded(ctx, s, messages)
 	failed := func(err error) error {
 		f := &Failure{Index: -1, Handled: before, Err: err, Stack: stack, Outcome: outcome.Of(err)}
@@ -137,6 +140,12 @@ func (a *Applier) call(ctx context.Context, s *Session, messages []inbox.Message
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case err == nil && a.IdleTimeout > 0 && time.Since(started) >= a.IdleTimeout && !conn.PgConn().IsBusy() && idled(conn.Ping(ctx)):
+		return failed(errIdle)
+	case idled(err):
+		return failed(fmt.Errorf("%w: %w", errIdle, err))
+	case conn.IsClosed() && gaveUp(err):
+		return failed(err)
 	case conn.IsClosed():
 		return fmt.Errorf("the connection was lost during a batch: %w", cmp.Or(err, errLost))
 	case conn.PgConn().TxStatus() == 'I':

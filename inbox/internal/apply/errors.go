@@ -2,6 +2,7 @@ package apply
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 
@@ -19,6 +20,7 @@ var ErrEnded = errors.New("the handler ended the batch's transaction itself, by 
 var (
 	errLost     = errors.New("the server or the network closed it")
 	errNotYours = errors.New("the transaction holds a whole batch and is committed by the consumer: return nil to commit, an error to roll back, or use tx.Begin for a savepoint")
+	errIdle     = errors.New("the handler let its transaction wait for longer than IdleTimeout allows, and Postgres ended the session: do what is slow elsewhere, or raise IdleTimeout")
 	errBusy     = errors.New("the handler returned while it was still reading a result: close its rows")
 	errAborted  = errors.New("a statement of the handler failed and the handler returned nil: Postgres cannot commit such a transaction; return the error, or make the attempt in a savepoint (tx.Begin)")
 )
@@ -85,6 +87,17 @@ func Conflict(err error) bool {
 		return true
 	}
 	return false
+}
+
+// idled tells whether Postgres has ended the session because the handler let the
+// transaction wait for too long.
+func idled(err error) bool { return code(err) == "25P03" } // idle_in_transaction_session_timeout
+
+// gaveUp tells whether a context of the handler's own has ended in the midst of a
+// statement, which costs pgx the connection. A message that always does that is
+// no trouble of the database.
+func gaveUp(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // repeats tells whether a handler's error says more about the database than

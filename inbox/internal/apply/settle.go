@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,7 @@ func (a *Applier) settle(ctx context.Context, s *Session, items []Item) error {
 		case v.aside() && item.Aside == 0:
 			a.store(pipeline, m, v)
 		case v.aside() && v.State != Held:
-			pipeline.Queue(a.statements.again, item.Aside, string(v.State), v.Reason, text(errorText(v), textLimit), v.Hint,
+			pipeline.Queue(a.statements.again, item.Aside, string(v.State), text(v.Reason, idLimit), text(errorText(v), textLimit), v.Hint,
 				text(string(v.Stack), textLimit), v.Attempts, v.Pause)
 		case item.Aside != 0 && !v.aside():
 			done = append(done, item.Aside)
@@ -51,8 +52,8 @@ func (a *Applier) store(pipeline *pgx.Batch, m *inbox.Message, v *Verdict) {
 		names[i], values[i] = []byte(h.Name), h.Value
 	}
 	pipeline.Queue(a.statements.store, a.Consumer, m.Topic, m.Partition, m.Offset, digest(m), []byte(v.Lane), string(v.Scope),
-		string(v.State), v.Reason, text(errorText(v), textLimit), v.Hint, text(string(v.Stack), textLimit), v.Attempts, v.Pause,
-		text(cmp.Or(v.ID, m.ID), idLimit), text(m.Type, idLimit), m.Sent, m.Key, names, values, m.Value)
+		string(v.State), text(v.Reason, idLimit), text(errorText(v), textLimit), v.Hint, text(string(v.Stack), textLimit), v.Attempts, v.Pause,
+		text(cmp.Or(v.ID, m.ID), idLimit), text(m.Type, idLimit), moment(m.Sent), m.Key, names, values, m.Value)
 }
 
 // What is kept of texts, in bytes: they are for people, and the message itself
@@ -67,6 +68,18 @@ func errorText(v *Verdict) string {
 		return ""
 	}
 	return v.Err.Error()
+}
+
+// moment is t as Postgres and JSON can keep it: producers take nanoseconds for
+// milliseconds.
+func moment(t time.Time) time.Time {
+	switch first, last := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC); {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // text is s as Postgres can keep it.
