@@ -1,6 +1,7 @@
 # make demo   watch it work                        (needs Go alone)
 # make test   prove it on real servers             (see internal/testservers for where they come from)
 # make bench  measure it
+# make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -10,10 +11,12 @@ GO      ?= go
 JOBS    ?= 2
 TIMEOUT ?= 20m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+SEEDS   ?= 200
+FIRST   ?= 1
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -33,6 +36,11 @@ test: bin/with-servers
 
 bench: bin/with-servers
 	bin/with-servers -- $(GO) test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 60m ./integration/...
+
+# In the package's directory and without its name: so go test shows what it says
+# while it runs.
+stories: bin/with-servers
+	cd integration/stories && ../../bin/with-servers -- $(GO) test -count=1 -parallel 4 -timeout 60m -args -seeds $(SEEDS) -first $(FIRST)
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -16,11 +17,14 @@ type Statement struct {
 	SQL string
 	// Parameters as they are on the wire, nil for NULL.
 	Parameters [][]byte
+	// Connection numbers the connections that the proxy has had, from 1.
+	Connection int64
 }
 
 // connection is one client's.
 type connection struct {
 	proxy          *Proxy
+	number         int64
 	client, server net.Conn
 
 	// What the client has prepared, and bound, by name.
@@ -31,6 +35,8 @@ type connection struct {
 
 	// answering is held while an answer is passed on, and while there shall be none.
 	answering sync.Mutex
+	// answered is what to do before the next answer is passed on.
+	answered []func()
 }
 
 // The codes of requests that come before, or instead of, a session.
@@ -50,27 +56,49 @@ func (c *connection) passRequests() {
 			break
 		}
 	}
+	// What comes before a Sync goes together with it, or not at all: to a server
+	// that waits for the rest of a request a client is not idle.
+	var request []byte
 	for {
 		message, body, err := c.read(1)
 		if err != nil {
 			return
 		}
 		do := c.note(message[0], body)
-		if len(do) > 0 {
-			c.answering.Lock()
+		if request = append(request, message...); partOfMore(message[0]) {
+			continue
 		}
-		passed := c.send(message)
-		for _, f := range do {
+		for _, f := range do[before] {
 			f()
 		}
-		if len(do) > 0 {
-			c.answering.Unlock()
-		}
-		if !passed {
+		if !c.pass(request, do) {
 			return
 		}
+		request = nil
 	}
 }
+
+// partOfMore tells the messages that the server does not answer before a Sync or a
+// Flush: Parse, Bind, Describe, Execute, Close.
+func partOfMore(kind byte) bool { return strings.IndexByte("PBDEC", kind) >= 0 }
+
+// pass sends what comes to be done with it, and does what is to be done then.
+func (c *connection) pass(message []byte, do actions) bool {
+	if len(do[after])+len(do[answered]) == 0 {
+		return c.send(message)
+	}
+	c.answering.Lock()
+	defer c.answering.Unlock()
+	passed := c.send(message)
+	for _, f := range do[after] {
+		f()
+	}
+	c.answered = append(c.answered, do[answered]...)
+	return passed
+}
+
+// actions are what is to be done about a request, by the moment.
+type actions [answered + 1][]func()
 
 // read returns one message of the client's, and what follows its type (of so
 // many bytes) and its length.
@@ -96,7 +124,7 @@ func (c *connection) send(message []byte) bool {
 // note follows the extended protocol. It returns what is to be done once the
 // server has this message: with a Sync or a simple query it executes what it was
 // asked to.
-func (c *connection) note(kind byte, body []byte) (do []func()) {
+func (c *connection) note(kind byte, body []byte) (do actions) {
 	switch kind {
 	case 'P':
 		var m pgproto3.Parse
@@ -106,7 +134,7 @@ func (c *connection) note(kind byte, body []byte) (do []func()) {
 	case 'B':
 		var m pgproto3.Bind
 		if m.Decode(body) == nil {
-			c.portals[m.DestinationPortal] = Statement{c.prepared[m.PreparedStatement], m.Parameters}
+			c.portals[m.DestinationPortal] = Statement{c.prepared[m.PreparedStatement], m.Parameters, c.number}
 		}
 	case 'E':
 		var m pgproto3.Execute
@@ -116,15 +144,15 @@ func (c *connection) note(kind byte, body []byte) (do []func()) {
 	case 'Q':
 		var m pgproto3.Query
 		if m.Decode(body) == nil {
-			c.asked = append(c.asked, Statement{SQL: m.String})
+			c.asked = append(c.asked, Statement{SQL: m.String, Connection: c.number})
 		}
 	}
 	if kind != 'S' && kind != 'Q' {
-		return nil
+		return do
 	}
 	for _, s := range c.asked {
-		if f := c.proxy.take(s); f != nil {
-			do = append(do, f)
+		if r := c.proxy.take(s); r != nil {
+			do[r.when] = append(do[r.when], r.do)
 		}
 	}
 	c.asked = nil
@@ -137,10 +165,7 @@ func (c *connection) passAnswers() {
 	for {
 		n, err := c.server.Read(chunk)
 		if n > 0 && !c.proxy.silent.Load() {
-			c.answering.Lock()
-			_, failed := c.client.Write(chunk[:n])
-			c.answering.Unlock()
-			if failed != nil {
+			if !c.answer(chunk[:n]) {
 				return
 			}
 		}
@@ -148,4 +173,18 @@ func (c *connection) passAnswers() {
 			return
 		}
 	}
+}
+
+func (c *connection) answer(chunk []byte) bool {
+	c.answering.Lock()
+	defer c.answering.Unlock()
+	for _, f := range c.answered {
+		f()
+	}
+	c.answered = nil
+	if c.proxy.silent.Load() {
+		return true
+	}
+	_, err := c.client.Write(chunk)
+	return err == nil
 }

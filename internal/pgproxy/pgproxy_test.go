@@ -55,6 +55,30 @@ func TestAfterComesBetweenTheStatementAndItsAnswer(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What is swallowed before the server has it is not done; what is swallowed when
+// it has answered is done, and the client does not know.
+func TestRequestsAndAnswersThatGetLost(t *testing.T) {
+	t.Parallel()
+	database := testservers.Postgres(t)
+	direct := connect(t, database)
+	_, err := direct.Exec(t.Context(), `CREATE TABLE public.done (n integer)`)
+	require.NoError(t, err)
+	for expected, rule := range []func(*pgproxy.Proxy, func(pgproxy.Statement) bool, func()){(*pgproxy.Proxy).Before, (*pgproxy.Proxy).Answered} {
+		p := pgproxy.Start(t, database)
+		client := connect(t, p.URL())
+		ctx, cancel := context.WithCancel(t.Context())
+		rule(p, pgproxy.Containing("public.done"), func() {
+			p.Swallow()
+			cancel()
+		})
+		_, err := client.Exec(ctx, `INSERT INTO public.done VALUES ($1)`, expected)
+		require.Error(t, err)
+		var rows int
+		require.NoError(t, direct.QueryRow(t.Context(), `SELECT count(*) FROM public.done`).Scan(&rows))
+		require.Equal(t, expected, rows)
+	}
+}
+
 func TestRulesSeeSimpleQueriesAndParameters(t *testing.T) {
 	t.Parallel()
 	p := pgproxy.Start(t, testservers.Postgres(t))

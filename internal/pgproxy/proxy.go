@@ -19,6 +19,8 @@ type Proxy struct {
 	listener net.Listener
 	silent   atomic.Bool
 	working  sync.WaitGroup
+	// connections counts those that there were.
+	connections atomic.Int64
 
 	mu     sync.Mutex
 	closed bool
@@ -28,9 +30,19 @@ type Proxy struct {
 
 // rule is something to be done once.
 type rule struct {
+	when  moment
 	match func(Statement) bool
 	do    func()
 }
+
+// moment is one on the way of a statement to the server and of its answer back.
+type moment int
+
+const (
+	before moment = iota
+	after
+	answered
+)
 
 // Start listens for clients of the database with this URL until the test ends.
 func Start(t testing.TB, database string) *Proxy {
@@ -59,10 +71,21 @@ func (p *Proxy) URL() string {
 // After calls do, once, when the server has got a statement that matches and
 // before its client gets any answer to it. do may wait; the client of that
 // connection then waits too.
-func (p *Proxy) After(match func(Statement) bool, do func()) {
+func (p *Proxy) After(match func(Statement) bool, do func()) { p.add(after, match, do) }
+
+// Before is [Proxy.After] for the moment when the server has nothing of the request
+// that the statement is part of. [Proxy.Swallow] in do keeps it from the server.
+func (p *Proxy) Before(match func(Statement) bool, do func()) { p.add(before, match, do) }
+
+// Answered is [Proxy.After] for the moment when the server has done the
+// statement and its answer is here. [Proxy.Swallow] in do keeps it from the
+// client.
+func (p *Proxy) Answered(match func(Statement) bool, do func()) { p.add(answered, match, do) }
+
+func (p *Proxy) add(when moment, match func(Statement) bool, do func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.rules = append(p.rules, &rule{match, do})
+	p.rules = append(p.rules, &rule{when, match, do})
 }
 
 // Containing matches statements with this text in them.
@@ -87,7 +110,7 @@ func (p *Proxy) accept() {
 // serve passes on what the two sides of one connection say, until one ends.
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
-	if !p.add(client) {
+	if !p.keep(client) {
 		return
 	}
 	defer p.remove(client)
@@ -97,14 +120,14 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	if !p.add(server) {
+	if !p.keep(server) {
 		return
 	}
 	defer p.remove(server)
 	if client.(*net.TCPConn).SetWriteBuffer(buffer) != nil {
 		return
 	}
-	c := &connection{proxy: p, client: client, server: server, prepared: map[string]string{}, portals: map[string]Statement{}}
+	c := &connection{proxy: p, number: p.connections.Add(1), client: client, server: server, prepared: map[string]string{}, portals: map[string]Statement{}}
 	var answers sync.WaitGroup
 	answers.Go(func() {
 		c.passAnswers()
@@ -117,20 +140,20 @@ func (p *Proxy) serve(client net.Conn) {
 	answers.Wait()
 }
 
-// take returns what is to be done about a statement, nil if nothing is.
-func (p *Proxy) take(s Statement) func() {
+// take returns what is to be done about a statement, and when; nil if nothing is.
+func (p *Proxy) take(s Statement) *rule {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, r := range p.rules {
 		if r.match(s) {
 			p.rules = append(p.rules[:i:i], p.rules[i+1:]...)
-			return r.do
+			return r
 		}
 	}
 	return nil
 }
 
-func (p *Proxy) add(c net.Conn) bool {
+func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
