@@ -57,7 +57,7 @@ func (p *partition) prepareOnce(item *apply.Item) error {
 	if err := p.config.prepare(item); err != nil {
 		return err
 	}
-	if v := item.Verdict; v != nil {
+	if v := item.Verdict; v != nil && v.State != apply.Skipped {
 		v.State = apply.Lost
 	}
 	return nil

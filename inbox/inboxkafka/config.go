@@ -78,7 +78,8 @@ type Config struct {
 	BatchWait time.Duration
 
 	// FetchBytes bounds what one request to Kafka brings for a partition, and
-	// with it the memory: about that much for each partition. A larger message
+	// with it the memory: about that much for each partition (with a BatchWait,
+	// that much more for each request until the batch is full). A larger message
 	// is taken all the same. Defaults to 1 MiB.
 	FetchBytes int
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -381,9 +382,9 @@ func TestAnOwnerThatWasReplacedIsFenced(t *testing.T) {
 	})
 	<-inHandler
 	claimed := make(chan error, 1)
+	var epoch int64
 	go func() { // another owner
-		_, err := w.admin.Exec(context.Background(), `SELECT tandem.claim_inbox_partition('billing', 'orders', 0, 'another')`)
-		claimed <- err
+		claimed <- w.admin.QueryRow(context.Background(), `SELECT epoch FROM tandem.claim_inbox_partition('billing', 'orders', 0, 'another')`).Scan(&epoch)
 	}()
 	inboxtest.AwaitBlocked(t, w.admin, 1) // by the transaction of the first
 	close(goOn)
@@ -391,5 +392,33 @@ func TestAnOwnerThatWasReplacedIsFenced(t *testing.T) {
 	w.send(keyed(0, "k", "k1"), keyed(0, "k", "k2"))
 	require.Contains(t, w.logs.await(t, slog.LevelWarn, 1)[0], "taken the partition over")
 	require.Equal(t, []string{"first", "k1", "k2"}, w.awaitEffects(3))
-	w.awaitRow(`SELECT epoch >= 3 AND holder <> 'another' FROM tandem.inbox_partition`)
+	w.awaitRow(`SELECT epoch > $1 AND holder <> 'another' FROM tandem.inbox_partition`, epoch)
+}
+
+// The client of a transaction was frozen in the midst of a pipelined request:
+// Postgres waits for the rest of it without any time limit.
+func TestAnOwnerFrozenWithinARequestIsEvicted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.logIn()
+	_, err := w.admin.Exec(t.Context(), `SELECT tandem.claim_inbox_partition('billing', 'orders', 0, 'frozen')`)
+	require.NoError(t, err)
+	frozen, err := w.pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer frozen.Release()
+	_, err = frozen.Exec(t.Context(), `BEGIN; SET LOCAL idle_in_transaction_session_timeout = 10`)
+	require.NoError(t, err)
+	front := frozen.Conn().PgConn().Frontend()
+	front.SendParse(&pgproto3.Parse{Query: `SELECT FROM tandem.inbox_partition FOR KEY SHARE`})
+	front.SendBind(&pgproto3.Bind{})
+	front.SendExecute(&pgproto3.Execute{})
+	require.NoError(t, front.Flush()) // and no Sync
+	w.awaitRow(`SELECT count(*) > 0 FROM pg_locks WHERE relation = 'tandem.inbox_partition'::regclass AND mode = 'RowShareLock' AND pid = $1`, frozen.Conn().PgConn().PID())
+
+	w.produce(0, "a")
+	config := w.config()
+	config.IdleTimeout, config.LockTimeout = 50*time.Millisecond, 200*time.Millisecond
+	w.start(config, effect)
+	require.Equal(t, []string{"a"}, w.awaitEffects(1))
+	require.Contains(t, w.logs.await(t, slog.LevelWarn, 1)[0], "session was ended")
 }

@@ -124,11 +124,33 @@ func (p *partition) claim(ctx context.Context) {
 		p.fence = fence
 		p.lanes = lanes{unknown: true, changed: changed}
 		p.aside.items = nil
+		p.blocked = time.Time{}
 	case ctx.Err() != nil:
 	case apply.Conflict(err):
-		p.conflict(ctx, "the owner of the partition before this one is still in a transaction; waiting for its end", err)
+		p.inTheWay(ctx, err)
 	default:
 		p.applying.warn("claim", "cannot take the partition over, trying again", "error", err)
+		p.outages.wait(ctx)
+	}
+}
+
+// inTheWay waits for the transaction of the owner before this one, and ends it
+// when it should have ended by itself.
+func (p *partition) inTheWay(ctx context.Context, err error) {
+	if p.blocked.IsZero() {
+		p.blocked = time.Now()
+	}
+	if time.Since(p.blocked) < p.config.IdleTimeout+p.config.LockTimeout {
+		p.conflict(ctx, "the owner of the partition before this one is still in a transaction; waiting for its end", err)
+		return
+	}
+	p.blocked = time.Time{}
+	n, err := p.apply.Evict(ctx, p.topic, p.id, holder())
+	if n > 0 || err == nil {
+		p.log.Warn("the owner of the partition before this one stood still in a transaction beyond Config.IdleTimeout; its session was ended", "sessions", n)
+	}
+	if err != nil && ctx.Err() == nil {
+		p.applying.warn("evict", "the owner of the partition before this one stands still in a transaction, and its session cannot be ended: end it, or that process", "error", err)
 		p.outages.wait(ctx)
 	}
 }

@@ -39,12 +39,13 @@ type partition struct {
 	log     *slog.Logger
 	offsets *offsets
 
-	fence *apply.Fence // nil until the partition is claimed
-	lanes lanes        // what is set aside
-	next  int64        // what to fetch next
-	end   int64        // the broker's end of the partition, as last heard
-	live  queue        // fetched and not yet applied
-	aside queue        // read from tandem.inbox_aside
+	fence   *apply.Fence // nil until the partition is claimed
+	blocked time.Time    // since when its owner before is in the way
+	lanes   lanes        // what is set aside
+	next    int64        // what to fetch next
+	end     int64        // the broker's end of the partition, as last heard
+	live    queue        // fetched and not yet applied
+	aside   queue        // read from tandem.inbox_aside
 
 	streak int       // different messages that failed since one succeeded
 	resume time.Time // live messages wait until then: the streak is too long

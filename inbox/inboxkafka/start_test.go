@@ -128,6 +128,7 @@ func TestStartWaitsForWhatCannotBeReachedAndThenSaysSo(t *testing.T) {
 	require.NotContains(t, start.Error(), "s3cret")
 
 	config.Brokers = []string{address}
+	config.StartTimeout = 5 * time.Second // the database is to be reached meanwhile
 	start = w.startError(config, w.pool)
 	require.Equal(t, "brokers", start.Subject)
 	require.ErrorContains(t, start, address)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -308,4 +309,24 @@ func (w *world) run(consumer *inboxkafka.Consumer) {
 			w.Errorf("Run does not end")
 		}
 	})
+}
+
+// logIn makes w.pool that of a login of its own, as services have one: a member of
+// tandem_consumer and no superuser.
+func (w *world) logIn() {
+	w.Helper()
+	name := "consumer_" + uuid.NewString()[:8]
+	_, err := w.admin.Exec(context.Background(), `CREATE ROLE `+name+` LOGIN PASSWORD 'secret' IN ROLE tandem_consumer`)
+	require.NoError(w, err)
+	w.Cleanup(func() {
+		_, err := w.admin.Exec(context.Background(), `DROP ROLE `+name)
+		require.NoError(w, err)
+	})
+	u, err := url.Parse(w.pool.Config().ConnString())
+	require.NoError(w, err)
+	u.User = url.UserPassword(name, "secret")
+	q := u.Query()
+	q.Del("role")
+	u.RawQuery = q.Encode()
+	w.pool = inboxtest.Pool(w, u.String())
 }

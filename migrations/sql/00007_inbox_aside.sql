@@ -120,7 +120,10 @@ CREATE FUNCTION tandem.claim_inbox_partition(consumer text, topic text, partitio
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 BEGIN
-    INSERT INTO tandem.inbox_partition (consumer, topic, partition, epoch, holder) VALUES (consumer, topic, partition, 0, holder)
+    -- The first epoch is one that was not there before, also where somebody has
+    -- deleted the row.
+    INSERT INTO tandem.inbox_partition (consumer, topic, partition, epoch, holder)
+        VALUES (consumer, topic, partition, extract(epoch FROM clock_timestamp())::bigint * 1000, holder)
         ON CONFLICT DO NOTHING;
     -- FOR UPDATE, because an UPDATE alone would not wait for a share lock.
     PERFORM FROM tandem.inbox_partition AS p

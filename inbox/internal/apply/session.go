@@ -106,16 +106,21 @@ func (d sqlDatabase) begin(ctx context.Context, l limits) (_ *Session, err error
 	}
 	// Detached: database/sql would roll back at the end of ctx at any moment, on
 	// a goroutine of its own, in the midst of a statement of ours.
-	s.SQL, err = conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	err = s.until(ctx, func() (err error) {
+		s.SQL, err = conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("begin a batch: %w", err)
 	}
-	s.commit = func(context.Context) error {
+	s.commit = func(ctx context.Context) error {
 		defer conn.Close()
-		return s.SQL.Commit()
+		return s.until(ctx, s.SQL.Commit)
 	}
-	s.abort = func(context.Context) {
-		_ = s.SQL.Rollback()
+	s.abort = func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		_ = s.until(ctx, s.SQL.Rollback)
 		_ = conn.Close()
 	}
 	if _, err := s.conn.Exec(ctx, "SET TRANSACTION READ WRITE;"+l.statement()); err != nil {
@@ -123,4 +128,17 @@ func (d sqlDatabase) begin(ctx context.Context, l limits) (_ *Session, err error
 		return nil, fmt.Errorf("begin a batch: %w", err)
 	}
 	return s, nil
+}
+
+// until cuts the connection when ctx ends before the work does, which database/sql
+// cannot be told to give up.
+func (s *Session) until(ctx context.Context, work func() error) error {
+	network := s.conn.PgConn().Conn()
+	stop := context.AfterFunc(ctx, func() { _ = network.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !stop() { // it was over at the last moment
+			_ = network.SetDeadline(time.Time{})
+		}
+	}()
+	return work()
 }

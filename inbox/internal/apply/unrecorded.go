@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 )
 
 // Savepoints is how many messages a transaction of an Unrecorded Applier should
@@ -28,18 +29,32 @@ func (a *Applier) handleOnce(ctx context.Context, s *Session, items []Item, mess
 			return handled, err
 		}
 		err := a.call(ctx, s, messages[n:n+1], from[n:n+1], n)
-		var f *Failure
+		items[i].Verdict = a.lost(ctx, s, err)
 		switch {
-		case errors.As(err, &f):
-			items[i].Verdict = &Verdict{State: Lost, Err: f.Err, Stack: f.Stack, Reason: f.Outcome.Reason}
-			err = exec("ROLLBACK TO SAVEPOINT message")
 		case err == nil:
 			handled++
 			err = exec("RELEASE SAVEPOINT message")
+		case items[i].Verdict != nil:
+			err = exec("ROLLBACK TO SAVEPOINT message")
 		}
 		if err != nil {
 			return handled, err
 		}
 	}
 	return handled, nil
+}
+
+// lost is the verdict on a message whose handler failed, or whose statements met
+// a conflict; nil where there is none, or the transaction is gone.
+func (a *Applier) lost(ctx context.Context, s *Session, err error) *Verdict {
+	var f *Failure
+	switch {
+	case err == nil || ctx.Err() != nil || errors.Is(err, ErrEnded) || s.conn.IsClosed():
+		return nil
+	case !errors.As(err, &f):
+		return &Verdict{State: Lost, Err: err}
+	case f.Outcome.Kind == outcome.Skip:
+		return f.Skip()
+	}
+	return &Verdict{State: Lost, Err: f.Err, Stack: f.Stack, Reason: f.Outcome.Reason}
 }
