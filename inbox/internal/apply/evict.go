@@ -42,7 +42,7 @@ func (a *Applier) Evict(ctx context.Context, topic string, partition int, holder
 	}
 	if err != nil {
 		cancel()
-		_ = <-done // that of its end
+		<-done //nolint:errcheck // it was told to end
 		return evicted, fmt.Errorf("end the session of the owner before: %w", err)
 	}
 	return evicted, nil
