@@ -52,7 +52,7 @@ func TestStatus(t *testing.T) {
 	first, second := billing.Partitions[0], billing.Partitions[1]
 	require.Equal(t, admin.Words{State: "blocked", Why: "the database does not take a batch", Next: pointer[int64](14), End: pointer[int64](20), Lag: pointer[int64](6), HeldKeys: pointer[int64](1)}, first.Words)
 	require.Equal(t, "host/1", first.Owner)
-	require.Equal(t, int64(1), first.Epoch)
+	require.Positive(t, first.Epoch)
 	require.False(t, first.Unseen)
 	require.Equal(t, int64(4), first.Aside.Total())
 	require.Equal(t, admin.Words{}, second.Words) // what it does not understand
