@@ -123,7 +123,7 @@ BEGIN
     -- The first epoch is one that was not there before, also where somebody has
     -- deleted the row.
     INSERT INTO tandem.inbox_partition (consumer, topic, partition, epoch, holder)
-        VALUES (consumer, topic, partition, extract(epoch FROM clock_timestamp())::bigint * 1000, holder)
+        VALUES (consumer, topic, partition, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, holder)
         ON CONFLICT DO NOTHING;
     -- FOR UPDATE, because an UPDATE alone would not wait for a share lock.
     PERFORM FROM tandem.inbox_partition AS p
