@@ -15,7 +15,7 @@ import (
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 )
 
-// One effect row for each message. "set" writes the effects of a batch in one
+// One effect row, of a table with a primary key, for each message. "set" writes the effects of a batch in one
 // statement, "each" is called for each message and has a round trip for each;
 // "pipelined" sends a statement for each in one round trip. Each of them with the
 // inbox and without, in turns, in one run: batches of 100, or (each=1) one
@@ -36,6 +36,9 @@ const batchSize = 100
 // median of the rounds.
 func compare(b *testing.B, many func(context.Context, pgx.Tx, []inbox.Message) error) {
 	admin, pool := databases(b)
+	// As tables of businesses have it.
+	_, err := admin.Exec(b.Context(), `ALTER TABLE app.effects ADD PRIMARY KEY (n)`)
+	require.NoError(b, err)
 	c := config(pool, effect)
 	if many != nil {
 		c.Each = false
