@@ -18,7 +18,7 @@ func TestDescribeATopic(t *testing.T) {
 	told, err := p.Describe(t.Context(), testservers.Topic(t, 3))
 	require.NoError(t, err)
 	require.Equal(t, relaykafka.Topic{Partitions: 3, MayWrite: true, MaxMessageBytes: 1_048_588}, told)
-	told, err = p.Describe(t.Context(), topicWith(t, brokers, "max.message.bytes", "5000"))
+	told, err = p.Describe(t.Context(), topicWith(t, "max.message.bytes", "5000"))
 	require.NoError(t, err)
 	require.Equal(t, 5000, told.MaxMessageBytes)
 	_, err = p.Describe(t.Context(), "no-such-topic")

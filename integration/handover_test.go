@@ -20,7 +20,7 @@ import (
 func newTimedShop(t testing.TB) *shop {
 	t.Helper()
 	brokers := testservers.Kafka(t)
-	return openShop(t, testservers.Migrated(t), brokers, topicWith(t, brokers, "message.timestamp.type", "LogAppendTime"))
+	return openShop(t, testservers.Migrated(t), brokers, topicWith(t, "message.timestamp.type", "LogAppendTime"))
 }
 
 // steadily commits an event every 5 ms until stop is called, which waits for the

@@ -59,21 +59,9 @@ func readPartition(t testing.TB, brokers []string, topic string, partition int32
 }
 
 // topicWith makes a topic with one partition and a configuration of its own.
-func topicWith(t testing.TB, brokers []string, name, value string) string {
+func topicWith(t testing.TB, name, value string) string {
 	t.Helper()
-	transport := new(kafka.Transport)
-	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 20 * time.Second, Transport: transport}
-	topic := testservers.Topic(t, 1)
-	answer, err := client.IncrementalAlterConfigs(t.Context(), &kafka.IncrementalAlterConfigsRequest{
-		Resources: []kafka.IncrementalAlterConfigsRequestResource{{
-			ResourceType: kafka.ResourceTypeTopic, ResourceName: topic,
-			Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: name, Value: value, ConfigOperation: kafka.ConfigOperationSet}},
-		}},
-	})
-	require.NoError(t, err)
-	require.NoError(t, answer.Resources[0].Error)
-	return topic
+	return testservers.Topic(t, 1, kafka.ConfigEntry{ConfigName: name, ConfigValue: value})
 }
 
 func requireVerdict(t testing.TB, want relay.Verdict, err error) {
@@ -147,7 +135,7 @@ func TestPublisherTopicIsMissing(t *testing.T) {
 func TestPublisherBatchIsTooLarge(t *testing.T) {
 	t.Parallel()
 	brokers := testservers.Kafka(t)
-	topic := topicWith(t, brokers, "max.message.bytes", "2000")
+	topic := topicWith(t, "max.message.bytes", "2000")
 	p := newKafkaPublisher(t, brokers)
 	err := p.Publish(t.Context(), topic, 0, publisherEvents(10))
 	requireVerdict(t, relay.RefusedRecords, err)
@@ -160,7 +148,7 @@ func TestPublisherRecordIsInvalid(t *testing.T) {
 	brokers := testservers.Kafka(t)
 	p := newKafkaPublisher(t, brokers)
 
-	compacted := topicWith(t, brokers, "cleanup.policy", "compact")
+	compacted := topicWith(t, "cleanup.policy", "compact")
 	events := publisherEvents(3)
 	events[1].Key = nil
 	err := p.Publish(t.Context(), compacted, 0, events)
@@ -168,7 +156,7 @@ func TestPublisherRecordIsInvalid(t *testing.T) {
 	require.ErrorIs(t, err, kafka.InvalidRecord)
 	require.ErrorContains(t, err, "record 1 of the batch")
 
-	young := topicWith(t, brokers, "message.timestamp.before.max.ms", "60000")
+	young := topicWith(t, "message.timestamp.before.max.ms", "60000")
 	events = publisherEvents(3)
 	events[2].CreatedAt = time.Now().Add(-time.Hour)
 	err = p.Publish(t.Context(), young, 0, events)

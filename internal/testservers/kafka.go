@@ -30,12 +30,14 @@ func Kafka(t testing.TB) []string {
 }
 
 // Topic makes a topic that no other test uses, ready to be written and read, and
-// returns its name. It is deleted when the test ends.
-func Topic(t testing.TB, partitions int) string {
+// returns its name. It is deleted when the test ends. Configuration is given with
+// the making: a broker applies what is altered later only some time after it has
+// said that it was.
+func Topic(t testing.TB, partitions int, config ...kafka.ConfigEntry) string {
 	t.Helper()
 	name := uniqueName(t, "-")
 	brokers := Kafka(t)
-	if err := withClient(brokers, func(c *kafka.Client) error { return createTopic(t.Context(), c, name, partitions) }); err != nil {
+	if err := withClient(brokers, func(c *kafka.Client) error { return createTopic(t.Context(), c, name, partitions, config) }); err != nil {
 		t.Fatalf("make topic %s: %v", name, err)
 	}
 	t.Cleanup(func() {
@@ -59,13 +61,13 @@ func withClient(brokers []string, f func(*kafka.Client) error) error {
 	return f(&kafka.Client{Addr: kafka.TCP(brokers...), Timeout: askTimeout, Transport: transport})
 }
 
-func createTopic(ctx context.Context, c *kafka.Client, name string, partitions int) error {
+func createTopic(ctx context.Context, c *kafka.Client, name string, partitions int, config []kafka.ConfigEntry) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, topicTimeout, fmt.Errorf("not writable after %s", topicTimeout))
 	defer cancel()
 	// kafka-go gives up at once where it does not know the controller yet.
 	err := repeat(ctx, func() error {
 		res, err := c.CreateTopics(ctx, &kafka.CreateTopicsRequest{
-			Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: 1}},
+			Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: 1, ConfigEntries: config}},
 		})
 		if err != nil {
 			return err
