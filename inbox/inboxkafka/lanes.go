@@ -31,7 +31,6 @@ type lanes struct {
 	changed int64                    // the count of changes that this is of
 	looked  time.Time
 	unknown bool // to be read anew
-	peek    bool // the count is to be looked at
 }
 
 type lane struct {
@@ -69,10 +68,8 @@ func (l *lanes) grow(name apply.Lane, grown bool) {
 	}
 }
 
-// stale tells whether to look at the table, and notes whether a look at the
-// count is enough.
+// stale tells whether to look at the table.
 func (l *lanes) stale(now time.Time) bool {
-	l.peek = !l.unknown
 	return l.unknown || l.rows > 0 && now.Sub(l.looked) >= lookEvery
 }
 
@@ -157,7 +154,7 @@ func (p *partition) inTheWay(ctx context.Context, err error) {
 
 // load learns what is set aside.
 func (p *partition) load(ctx context.Context) {
-	if p.lanes.peek {
+	if !p.lanes.unknown { // the count tells whether it still is
 		changed, err := p.apply.Changed(ctx, p.fence)
 		if err != nil {
 			p.notLoaded(ctx, err)

@@ -84,7 +84,7 @@ func (c *connection) answer(message []byte, id uint32) bool {
 }
 
 func (c *connection) send(to net.Conn, message []byte) bool {
-	if c.proxy.silent.Load() {
+	if c.proxy.Silent() {
 		return true
 	}
 	_, err := to.Write(message)

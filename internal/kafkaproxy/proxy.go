@@ -6,8 +6,9 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+
+	"github.com/tandem-outbox/tandem/internal/tcpproxy"
 )
 
 // Key is the API key of a request.
@@ -27,14 +28,10 @@ const (
 // Proxy listens on a port of 127.0.0.1. Its methods may be called from any
 // goroutine.
 type Proxy struct {
-	listener net.Listener
-	silent   atomic.Bool
-	working  sync.WaitGroup
+	tcpproxy.Server
 
-	mu     sync.Mutex
-	closed bool
-	open   map[net.Conn]struct{}
-	rules  []*rule
+	mu    sync.Mutex
+	rules []*rule
 }
 
 // rule is something to be done once.
@@ -56,18 +53,10 @@ const (
 // Start listens for clients until the test ends.
 func Start(t testing.TB) *Proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("kafkaproxy: %v", err)
-	}
-	p := &Proxy{listener: listener, open: map[net.Conn]struct{}{}}
-	p.working.Go(p.accept)
-	t.Cleanup(p.close)
+	p := &Proxy{}
+	p.Start(t, p.serve)
 	return p
 }
-
-// Address is where the proxy listens.
-func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
 // Dial returns what connects a client, of any process, with brokers through the
 // proxy at an address.
@@ -120,27 +109,8 @@ func (p *Proxy) take(k Key) (do [answered + 1][]func()) {
 	return do
 }
 
-// Swallow lets nothing through any more, in either direction, and closes
-// nothing: what comes is accepted and lost.
-func (p *Proxy) Swallow() { p.silent.Store(true) }
-
-func (p *Proxy) accept() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return // closed
-		}
-		p.working.Go(func() { p.serve(client) })
-	}
-}
-
 // serve passes on what the two sides of one connection say, until one ends.
 func (p *Proxy) serve(client net.Conn) {
-	defer client.Close()
-	if !p.keep(client) {
-		return
-	}
-	defer p.remove(client)
 	requests := bufio.NewReader(client)
 	broker, err := requests.ReadString('\n')
 	if err != nil {
@@ -151,10 +121,10 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	if !p.keep(server) {
+	if !p.Keep(server) {
 		return
 	}
-	defer p.remove(server)
+	defer p.Remove(server)
 	c := &connection{proxy: p, client: client, server: server, waiting: map[uint32][]func(){}}
 	var answers sync.WaitGroup
 	answers.Go(func() {
@@ -166,30 +136,4 @@ func (p *Proxy) serve(client net.Conn) {
 	client.Close()
 	server.Close()
 	answers.Wait()
-}
-
-func (p *Proxy) keep(c net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.closed {
-		p.open[c] = struct{}{}
-	}
-	return !p.closed
-}
-
-func (p *Proxy) remove(c net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.open, c)
-}
-
-func (p *Proxy) close() {
-	p.listener.Close()
-	p.mu.Lock()
-	p.closed = true
-	for c := range p.open {
-		c.Close()
-	}
-	p.mu.Unlock()
-	p.working.Wait()
 }

@@ -114,7 +114,7 @@ func (c *connection) read(kind int) (message, body []byte, err error) {
 }
 
 func (c *connection) send(message []byte) bool {
-	if c.proxy.silent.Load() {
+	if c.proxy.Silent() {
 		return true
 	}
 	_, err := c.server.Write(message)
@@ -164,7 +164,7 @@ func (c *connection) passAnswers() {
 	chunk := make([]byte, buffer)
 	for {
 		n, err := c.server.Read(chunk)
-		if n > 0 && !c.proxy.silent.Load() {
+		if n > 0 && !c.proxy.Silent() {
 			if !c.answer(chunk[:n]) {
 				return
 			}
@@ -182,7 +182,7 @@ func (c *connection) answer(chunk []byte) bool {
 		f()
 	}
 	c.answered = nil
-	if c.proxy.silent.Load() {
+	if c.proxy.Silent() {
 		return true
 	}
 	_, err := c.client.Write(chunk)

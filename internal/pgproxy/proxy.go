@@ -10,22 +10,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/tandem-outbox/tandem/internal/tcpproxy"
 )
 
 // Proxy listens on a port of 127.0.0.1. Its methods may be called from any
 // goroutine.
 type Proxy struct {
+	tcpproxy.Server
 	database *url.URL
-	listener net.Listener
-	silent   atomic.Bool
-	working  sync.WaitGroup
 	// connections counts those that there were.
 	connections atomic.Int64
 
-	mu     sync.Mutex
-	closed bool
-	open   map[net.Conn]struct{}
-	rules  []*rule
+	mu    sync.Mutex
+	rules []*rule
 }
 
 // rule is something to be done once.
@@ -51,20 +49,15 @@ func Start(t testing.TB, database string) *Proxy {
 	if err != nil {
 		t.Fatal("pgproxy: the database's URL cannot be parsed")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("pgproxy: %v", err)
-	}
-	p := &Proxy{database: u, listener: listener, open: map[net.Conn]struct{}{}}
-	p.working.Go(p.accept)
-	t.Cleanup(p.close)
+	p := &Proxy{database: u}
+	p.Start(t, p.serve)
 	return p
 }
 
 // URL is the database's through the proxy.
 func (p *Proxy) URL() string {
 	u := *p.database
-	u.Host = p.listener.Addr().String()
+	u.Host = p.Address()
 	return u.String()
 }
 
@@ -93,37 +86,18 @@ func Containing(text string) func(Statement) bool {
 	return func(s Statement) bool { return strings.Contains(s.SQL, text) }
 }
 
-// Swallow lets nothing through any more, in either direction, and closes
-// nothing: what comes is accepted and lost.
-func (p *Proxy) Swallow() { p.silent.Store(true) }
-
-func (p *Proxy) accept() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return // closed
-		}
-		p.working.Go(func() { p.serve(client) })
-	}
-}
-
 // serve passes on what the two sides of one connection say, until one ends.
 func (p *Proxy) serve(client net.Conn) {
-	defer client.Close()
-	if !p.keep(client) {
-		return
-	}
-	defer p.remove(client)
 	dialer := net.Dialer{Control: likeANetwork}
 	server, err := dialer.DialContext(context.Background(), "tcp", p.database.Host)
 	if err != nil {
 		return
 	}
 	defer server.Close()
-	if !p.keep(server) {
+	if !p.Keep(server) {
 		return
 	}
-	defer p.remove(server)
+	defer p.Remove(server)
 	if client.(*net.TCPConn).SetWriteBuffer(buffer) != nil {
 		return
 	}
@@ -151,30 +125,4 @@ func (p *Proxy) take(s Statement) *rule {
 		}
 	}
 	return nil
-}
-
-func (p *Proxy) keep(c net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.closed {
-		p.open[c] = struct{}{}
-	}
-	return !p.closed
-}
-
-func (p *Proxy) remove(c net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.open, c)
-}
-
-func (p *Proxy) close() {
-	p.listener.Close()
-	p.mu.Lock()
-	p.closed = true
-	for c := range p.open {
-		c.Close()
-	}
-	p.mu.Unlock()
-	p.working.Wait()
 }

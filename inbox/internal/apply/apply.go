@@ -182,5 +182,6 @@ func statementsFor(name string) statements {
 	return statements{
 		fence: in(fenceSQL), timed: in(timedSQL), foreign: in(foreignSQL), late: in(lateSQL), floor: in(floorSQL), lock: in(lockSQL),
 		store: in(storeSQL), again: in(againSQL), done: in(doneSQL), drop: in(dropSQL),
+		claim: in(claimSQL), heads: in(headsSQL), count: in(countSQL), changed: in(changedSQL), rows: in(rowsSQL), beat: in(beatSQL),
 	}
 }

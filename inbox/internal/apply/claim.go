@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
 // Do runs statements in a transaction with the limits of a batch's.
@@ -39,7 +38,7 @@ const claimSQL = `SELECT epoch, changed FROM tandem.claim_inbox_partition($1, $2
 func (a *Applier) Claim(ctx context.Context, topic string, partition int, holder string) (f *Fence, changed int64, err error) {
 	f = &Fence{Topic: topic, Partition: partition}
 	err = a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, schema.Rewrite(claimSQL, a.Schema), a.Consumer, topic, partition, holder).Scan(&f.Epoch, &changed)
+		return conn.QueryRow(ctx, a.statements.claim, a.Consumer, topic, partition, holder).Scan(&f.Epoch, &changed)
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("take the partition over: %w", err)
@@ -78,10 +77,10 @@ func (a *Applier) Heads(ctx context.Context, f *Fence) (heads []Head, rows, chan
 		if changed, err = a.changed(ctx, conn, f); err != nil {
 			return err
 		}
-		if err := conn.QueryRow(ctx, schema.Rewrite(countSQL, a.Schema), arguments...).Scan(&rows); err != nil {
+		if err := conn.QueryRow(ctx, a.statements.count, arguments...).Scan(&rows); err != nil {
 			return err
 		}
-		result, err := conn.Query(ctx, schema.Rewrite(headsSQL, a.Schema), arguments...)
+		result, err := conn.Query(ctx, a.statements.heads, arguments...)
 		if err != nil {
 			return err
 		}
@@ -127,7 +126,7 @@ func (a *Applier) Rows(ctx context.Context, f *Fence, lanes []Lane, limit, bytes
 	}
 	total := 0
 	err = a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, schema.Rewrite(rowsSQL, a.Schema), a.Consumer, f.Topic, f.Partition, names, limit, bytes)
+		rows, err := conn.Query(ctx, a.statements.rows, a.Consumer, f.Topic, f.Partition, names, limit, bytes)
 		if err != nil {
 			return err
 		}
@@ -166,7 +165,7 @@ func (a *Applier) Changed(ctx context.Context, f *Fence) (changed int64, err err
 // that is lost.
 func (a *Applier) changed(ctx context.Context, conn *pgx.Conn, f *Fence) (changed int64, err error) {
 	var epoch int64
-	err = conn.QueryRow(ctx, schema.Rewrite(changedSQL, a.Schema), a.Consumer, f.Topic, f.Partition).Scan(&epoch, &changed)
+	err = conn.QueryRow(ctx, a.statements.changed, a.Consumer, f.Topic, f.Partition).Scan(&epoch, &changed)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return 0, err
 	}
@@ -187,7 +186,7 @@ func (a *Applier) Beat(ctx context.Context, facts map[Fence]any) error {
 		pipeline := &pgx.Batch{}
 		// In the order in which operators lock these rows.
 		for _, f := range slices.SortedFunc(maps.Keys(facts), Fence.compare) {
-			pipeline.Queue(schema.Rewrite(beatSQL, a.Schema), a.Consumer, f.Topic, f.Partition, f.Epoch, facts[f])
+			pipeline.Queue(a.statements.beat, a.Consumer, f.Topic, f.Partition, f.Epoch, facts[f])
 		}
 		return conn.SendBatch(ctx, pipeline).Close()
 	})

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
 // evictSQL ends the sessions that $1 waits for. Postgres allows it between
@@ -31,7 +29,7 @@ func (a *Applier) Evict(ctx context.Context, topic string, partition int, holder
 		done <- a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			waiting <- conn.PgConn().PID()
 			var epoch, changed int64
-			return conn.QueryRow(ctx, schema.Rewrite(claimSQL, a.Schema), a.Consumer, topic, partition, holder).Scan(&epoch, &changed)
+			return conn.QueryRow(ctx, a.statements.claim, a.Consumer, topic, partition, holder).Scan(&epoch, &changed)
 		})
 	}()
 	select {

@@ -12,6 +12,7 @@ SET LOCAL idle_in_transaction_session_timeout = %d`
 type statements struct {
 	fence, timed, foreign, late, floor, lock string
 	store, again, done, drop                 string
+	claim, heads, count, changed, rows, beat string
 }
 
 // fenceSQL keeps the partition from being claimed until this transaction has
