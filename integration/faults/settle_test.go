@@ -1,0 +1,192 @@
+package faults_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tandem-outbox/tandem/relay/admin"
+)
+
+// settleLimit is how long everything may take to come to rest, by itself.
+const settleLimit = 90 * time.Second
+
+// tail reads the topics as they grow, without a network in between.
+type tail struct {
+	client *kgo.Client
+	names  map[string]string // what topics are called here, by their names
+
+	mu   sync.Mutex
+	seen map[string]bool // ids
+}
+
+func newTail(t *testing.T, brokers []string, topics map[string]string) *tail {
+	t.Helper()
+	l := &tail{names: map[string]string{}, seen: map[string]bool{}}
+	var followed []string
+	for topic, name := range topics {
+		l.names[name] = topic
+		followed = append(followed, name)
+	}
+	var err error
+	l.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(followed...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond), kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(time.Second))
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			fetches := l.client.PollFetches(ctx)
+			l.mu.Lock()
+			fetches.EachRecord(func(r *kgo.Record) { l.seen[header(r, "ce_id")] = true })
+			l.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+		l.client.Close()
+	})
+	return l
+}
+
+func (l *tail) has(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen[id]
+}
+
+func header(r *kgo.Record, name string) string {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// What has not come to rest. Each yields ids, or what else there is to name.
+const (
+	// Events that have to be in their topic, unless they are parked, held or dropped.
+	// Of a topic that was made anew only those count that were written since; $1.
+	unpublishedSQL = `SELECT f.id::text FROM public.facts AS f
+		WHERE kind <> 'once' AND (topic <> 'doomed' OR at > $1)
+		AND NOT EXISTS (SELECT FROM tandem.parked AS p WHERE p.id = f.id AND p.state IN ('parked', 'held'))
+		AND NOT EXISTS (SELECT FROM tandem.dropped AS d WHERE d.id = f.id)`
+	// Those that the consumers have to handle, unless they have set them aside.
+	unhandledSQL = `SELECT f.id::text FROM public.facts AS f
+		WHERE topic = ANY ($1) AND NOT EXISTS (SELECT FROM public.effects AS e WHERE e.id = f.id)
+		AND NOT EXISTS (SELECT FROM tandem.inbox_aside AS a WHERE a.message_id = f.id::text AND a.consumer = $2 AND a.state IN ('parked', 'held'))
+		AND NOT EXISTS (SELECT FROM tandem.parked AS p WHERE p.id = f.id AND p.state IN ('parked', 'held'))
+		AND NOT EXISTS (SELECT FROM tandem.dropped AS d WHERE d.id = f.id)`
+	restlessSQL = `SELECT 'event ' || id || ' is ' || state FROM tandem.parked WHERE state NOT IN ('parked', 'held')
+		UNION ALL SELECT 'message ' || message_id || ' is retrying' FROM tandem.inbox_aside WHERE state = 'retrying'
+		UNION ALL SELECT 'request ' || request || ' is open' FROM tandem.request WHERE finished_at IS NULL`
+)
+
+// settle makes everything whole, and waits until nothing is left to be done.
+func (r *run) settle(ctx context.Context) bool {
+	for _, p := range r.processes() {
+		p.postgres.Heal()
+		p.kafka.Heal()
+	}
+	r.writersLink.Heal()
+	var rest []string
+	settled := r.until(ctx, "everything is done", func(ctx context.Context) bool {
+		var err error
+		if rest, err = r.rest(ctx); err != nil {
+			rest = []string{err.Error()}
+		}
+		return len(rest) == 0
+	})
+	if !settled {
+		for _, what := range rest[:min(len(rest), 20)] {
+			r.fail("left: %s", what)
+		}
+		r.fail("left: %d in all", len(rest))
+		if status, err := r.tandem(context.WithoutCancel(ctx), "status"); err == nil {
+			r.journal.note("status", "\n%s", status)
+		}
+	}
+	return settled
+}
+
+// rest is what has not come to rest.
+func (r *run) rest(ctx context.Context) (rest []string, err error) {
+	unpublished, err := r.strings(ctx, unpublishedSQL, r.remade)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range unpublished {
+		if !r.tail.has(id) {
+			rest = append(rest, "event "+id+" is not published")
+		}
+	}
+	unhandled, err := r.strings(ctx, unhandledSQL, consumed, r.name)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range unhandled {
+		rest = append(rest, "message "+id+" is not handled")
+	}
+	restless, err := r.strings(ctx, restlessSQL)
+	if err != nil {
+		return nil, err
+	}
+	rest = append(rest, restless...)
+	if len(rest) > 0 {
+		return rest, nil
+	}
+	return r.lag(ctx)
+}
+
+// lag is what the group has not committed, and what the relay has not saved.
+func (r *run) lag(ctx context.Context) (lag []string, err error) {
+	var names []string
+	for _, topic := range consumed {
+		names = append(names, r.topics[topic])
+	}
+	ends, err := r.admin.ListEndOffsets(ctx, names...)
+	if err := errors.Join(err, ends.Error()); err != nil {
+		return nil, err
+	}
+	offsets, err := r.admin.FetchOffsets(ctx, r.name)
+	if err != nil {
+		return nil, err
+	}
+	for _, end := range ends.Offsets().Sorted() {
+		at, there := offsets.Lookup(end.Topic, end.Partition)
+		if there && at.At == end.At || end.At == 0 {
+			continue
+		}
+		lag = append(lag, "offsets of "+end.Topic+" are not committed to the end")
+	}
+	operator, err := admin.New(r.pool, "")
+	if err != nil {
+		return nil, err
+	}
+	status, err := operator.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if status.Lag.Events > 0 {
+		lag = append(lag, fmt.Sprintf("%d events are not saved as done", status.Lag.Events))
+	}
+	return lag, nil
+}
+
+func (r *run) strings(ctx context.Context, query string, arguments ...any) ([]string, error) {
+	rows, err := r.pool.Query(ctx, query, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
