@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package kafkaproxy stands between a client and the brokers of Kafka in tests. It
 // knows which requests go by, so that a test can do something just before the
 // broker has one ([Proxy.Before]), when it has it and the client has no answer yet
