@@ -22,6 +22,7 @@ type history struct {
 	dropped     map[string]string // kind, by id
 	aside       map[string]string // state, by id of the message
 	remade      time.Time         // when the topic that is deleted was last made
+	clock       bool              // the brokers have told when they got each record
 	counts      counts
 }
 
@@ -44,7 +45,7 @@ type appearance struct {
 	id, topic, key string
 	partition      int32
 	offset         int64
-	at             time.Time // by the broker's clock
+	at             time.Time // by the broker's clock; of a fake one, when its id was first seen
 	payload        faults.Payload
 }
 
@@ -59,7 +60,7 @@ type effect struct {
 }
 
 func (r *run) read(ctx context.Context) (*history, error) {
-	h := &history{remade: r.remade, ops: r.journal.ops}
+	h := &history{remade: r.remade, clock: r.plan.real, ops: r.journal.ops}
 	var err error
 	if h.facts, err = collect[fact](ctx, r, `SELECT id::text, op, topic, key, seq, kind, not_before, expires AS expire, at FROM public.facts`); err != nil {
 		return nil, err
@@ -68,9 +69,9 @@ func (r *run) read(ctx context.Context) (*history, error) {
 		return nil, err
 	}
 	for query, to := range map[string]*map[string]string{
-		`SELECT id::text AS name, state AS what FROM tandem.parked`:            &h.parked,
-		`SELECT id::text AS name, kind AS what FROM tandem.dropped`:            &h.dropped,
-		`SELECT message_id AS name, state AS what FROM tandem.inbox_aside`:     &h.aside,
+		`SELECT id::text AS name, state AS what FROM tandem.parked`:        &h.parked,
+		`SELECT id::text AS name, kind AS what FROM tandem.dropped`:        &h.dropped,
+		`SELECT message_id AS name, state AS what FROM tandem.inbox_aside`: &h.aside,
 	} {
 		type pair struct{ Name, What string }
 		pairs, err := collect[pair](ctx, r, query)
@@ -136,6 +137,9 @@ func (r *run) readTopic(ctx context.Context, topic, name string, h *history) err
 				r.fail("record %s/%d/%d: %v", topic, record.Partition, record.Offset, err)
 			}
 			a.payload.Pad = ""
+			if !h.clock { // kfake does not stamp them
+				a.at = r.tail.at(a.id)
+			}
 			h.appearances = append(h.appearances, a)
 			if record.Offset+1 >= left[record.Partition] {
 				delete(left, record.Partition)

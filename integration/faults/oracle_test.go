@@ -139,10 +139,10 @@ func (h *history) orderOfKeys(x *index) (wrong []string) {
 		var last *appearance
 		for _, f := range all {
 			records := x.records[f.ID]
-			if len(records) == 0 {
+			if len(records) == 0 || !h.clock && scattered(records) {
 				continue
 			}
-			if last != nil && before(records[0], *last) {
+			if last != nil && h.before(records[0], *last) {
 				wrong = append(wrong, fmt.Sprintf("inversion: %s/%s: event %d (%s, op %d, at%s) is before %d (%s, op %d, at%s)", key[0], key[1],
 					f.Seq, f.ID, f.Op, places(records), last.payload.Seq, last.id, last.payload.Op, places(x.records[last.id])))
 			}
@@ -152,12 +152,19 @@ func (h *history) orderOfKeys(x *index) (wrong []string) {
 	return wrong
 }
 
-// before compares partitions by the brokers' clocks, which tell milliseconds.
-func before(a, b appearance) bool {
+// before compares partitions by the brokers' clock, where they have one, which
+// tells milliseconds.
+func (h *history) before(a, b appearance) bool {
 	if a.partition == b.partition {
 		return a.offset < b.offset
 	}
-	return a.at.Before(b.at)
+	return h.clock && a.at.Before(b.at)
+}
+
+// scattered records are in more than one partition: which of them was the first
+// only a clock can tell.
+func scattered(records []appearance) bool {
+	return slices.ContainsFunc(records, func(a appearance) bool { return a.partition != records[0].partition })
 }
 
 // heldStaysBehind: nothing of a key is published that comes behind a parked event.
@@ -204,8 +211,8 @@ func (h *history) parkedRightly(x *index) (wrong []string) {
 	return wrong
 }
 
-// notBefore: a scheduled event comes no earlier than its time. The broker's clock,
-// which is the database's too, tells milliseconds.
+// notBefore: a scheduled event comes no earlier than its time. All clocks are one
+// machine's; a broker's tells milliseconds.
 func (h *history) notBefore(x *index) (wrong []string) {
 	for _, f := range h.facts {
 		if f.NotBefore == nil {

@@ -206,7 +206,9 @@ func (r *run) tandem(ctx context.Context, arguments ...string) (string, error) {
 	return text.String(), err
 }
 
-func (r *run) processes() []*process { return append(append([]*process{}, r.relays...), r.consumers...) }
+func (r *run) processes() []*process {
+	return append(append([]*process{}, r.relays...), r.consumers...)
+}
 
 // fail notes what is wrong.
 func (r *run) fail(format string, arguments ...any) {

@@ -24,12 +24,12 @@ type tail struct {
 	names  map[string]string // what topics are called here, by their names
 
 	mu   sync.Mutex
-	seen map[string]bool // ids
+	seen map[string]time.Time // when an id was first seen
 }
 
 func newTail(t *testing.T, brokers []string, topics map[string]string) *tail {
 	t.Helper()
-	l := &tail{names: map[string]string{}, seen: map[string]bool{}}
+	l := &tail{names: map[string]string{}, seen: map[string]time.Time{}}
 	var followed []string
 	for topic, name := range topics {
 		l.names[name] = topic
@@ -46,7 +46,11 @@ func newTail(t *testing.T, brokers []string, topics map[string]string) *tail {
 		for ctx.Err() == nil {
 			fetches := l.client.PollFetches(ctx)
 			l.mu.Lock()
-			fetches.EachRecord(func(r *kgo.Record) { l.seen[header(r, "ce_id")] = true })
+			fetches.EachRecord(func(r *kgo.Record) {
+				if id := header(r, "ce_id"); l.seen[id].IsZero() {
+					l.seen[id] = time.Now()
+				}
+			})
 			l.mu.Unlock()
 		}
 	}()
@@ -58,7 +62,8 @@ func newTail(t *testing.T, brokers []string, topics map[string]string) *tail {
 	return l
 }
 
-func (l *tail) has(id string) bool {
+// at is when the event was first seen; zero if it was not.
+func (l *tail) at(id string) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.seen[id]
@@ -126,7 +131,7 @@ func (r *run) rest(ctx context.Context) (rest []string, err error) {
 		return nil, err
 	}
 	for _, id := range unpublished {
-		if !r.tail.has(id) {
+		if r.tail.at(id).IsZero() {
 			rest = append(rest, "event "+id+" is not published")
 		}
 	}
@@ -169,11 +174,12 @@ func (r *run) lag(ctx context.Context) (lag []string, err error) {
 		}
 		lag = append(lag, "offsets of "+end.Topic+" are not committed to the end")
 	}
-	operator, err := admin.New(r.pool, "")
+	conn, err := pgx.Connect(ctx, r.database)
 	if err != nil {
 		return nil, err
 	}
-	status, err := operator.Status(ctx)
+	defer conn.Close(context.WithoutCancel(ctx))
+	status, err := admin.ReadStatus(ctx, conn, "")
 	if err != nil {
 		return nil, err
 	}
