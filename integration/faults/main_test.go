@@ -56,6 +56,7 @@ func one(t *testing.T, h *house, parent *testing.T, p plan) report {
 	t.Helper()
 	r := newRun(t, h, parent, p)
 	result := r.carryOut(t.Context())
+	t.Logf("%d events, %d records, of them %d repeated, %d effects", result.events, result.records, result.repeated, result.effects)
 	if found := r.found(); len(found) > 0 {
 		for _, what := range found[:min(len(found), 20)] {
 			t.Error(what)

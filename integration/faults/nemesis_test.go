@@ -231,9 +231,10 @@ func (r *run) remakeTopic(ctx context.Context, f fault) bool {
 	if _, err := r.admin.DeleteTopics(ctx, topic); err != nil {
 		return false
 	}
-	r.remade = time.Time{}
+	r.stopDoomed()
 	pause(ctx, 2*f.lasts)
 	r.makeTopic(context.WithoutCancel(ctx), doomed)
+	r.stopDoomed = r.tail.follow(topic)
 	r.remade = time.Now()
 	return true
 }

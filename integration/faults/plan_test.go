@@ -71,14 +71,14 @@ func newPlan(seed uint64, real bool) plan {
 func (p plan) draw(r *rand.Rand, choice []string) fault {
 	f := fault{
 		name: choice[r.IntN(len(choice))], who: r.IntN(2), which: r.IntN(1 << 16),
-		lasts: time.Duration(50+r.IntN(450)) * time.Millisecond, gap: time.Duration(20+r.IntN(180)) * time.Millisecond,
+		lasts: time.Duration(30+r.IntN(270)) * time.Millisecond, gap: time.Duration(10+r.IntN(90)) * time.Millisecond,
 	}
 	if (f.name == freezeRelay || f.name == freezeConsumer) && r.IntN(4) > 0 { // mostly beyond its time
 		beyond := p.lease
 		if f.name == freezeConsumer {
 			beyond = p.session
 		}
-		f.lasts = beyond + time.Duration(r.IntN(600))*time.Millisecond
+		f.lasts = beyond + time.Duration(r.IntN(300))*time.Millisecond
 	}
 	return f
 }

@@ -34,7 +34,7 @@ type process struct {
 	wanted   bool // to end
 	output   bytes.Buffer
 	stdout   bytes.Buffer // of the last one
-	exitCode int
+	state    *os.ProcessState
 }
 
 // start runs it until end.
@@ -59,7 +59,7 @@ func (p *process) wait(cmd *exec.Cmd, exited chan struct{}) {
 	_ = cmd.Wait() // how it ended is in ProcessState
 	p.mu.Lock()
 	wanted := p.wanted
-	p.exitCode = cmd.ProcessState.ExitCode()
+	p.state = cmd.ProcessState
 	p.mu.Unlock()
 	if !wanted {
 		p.run.fail("%s has ended by itself: %s", p.name, cmd.ProcessState)
@@ -102,8 +102,9 @@ func (p *process) end(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cmd = nil
-	if s == syscall.SIGTERM && p.exitCode != 0 {
-		p.run.fail("%s was asked to end and did so with %d", p.name, p.exitCode)
+	// One that has only just begun does not know the signal yet.
+	if status := p.state.Sys().(syscall.WaitStatus); s == syscall.SIGTERM && !p.state.Success() && status.Signal() != syscall.SIGTERM {
+		p.run.fail("%s was asked to end: %s", p.name, p.state)
 	}
 }
 

@@ -70,6 +70,7 @@ type run struct {
 	postgresBusy, topicsBusy sync.Mutex
 	grown                    bool
 	remade                   time.Time // when the doomed topic was last made again
+	stopDoomed               func()    // stops following it
 
 	mu         sync.Mutex
 	happened   map[string]int
@@ -90,12 +91,18 @@ func newRun(t *testing.T, h *house, parent *testing.T, p plan) *run {
 	require.NoError(t, err)
 	t.Cleanup(r.client.Close)
 	r.admin = kadm.NewClient(r.client)
+	t.Cleanup(r.dropTopics)
+	r.tail = newTail(t, brokers)
+	var stay []string
 	for topic := range partitionsOf {
 		r.topics[topic] = fmt.Sprintf("%s-%d-%d", topic, p.seed, r.slot.runs.Load())
 		r.makeTopic(t.Context(), topic)
+		if topic != doomed {
+			stay = append(stay, r.topics[topic])
+		}
 	}
-	t.Cleanup(r.dropTopics)
-	r.tail = newTail(t, brokers, r.topics)
+	r.tail.follow(stay...)
+	r.stopDoomed = r.tail.follow(r.topics[doomed])
 	for i := range 2 {
 		r.relays = append(r.relays, r.newRelay(fmt.Sprint("relay-", i), brokers))
 		r.consumers = append(r.consumers, r.newConsumer(fmt.Sprint("consumer-", i), brokers))

@@ -20,31 +20,31 @@ const settleLimit = 90 * time.Second
 
 // tail reads the topics as they grow, without a network in between.
 type tail struct {
-	client *kgo.Client
-	names  map[string]string // what topics are called here, by their names
+	t       *testing.T
+	brokers []string
 
 	mu   sync.Mutex
 	seen map[string]time.Time // when an id was first seen
 }
 
-func newTail(t *testing.T, brokers []string, topics map[string]string) *tail {
+func newTail(t *testing.T, brokers []string) *tail {
 	t.Helper()
-	l := &tail{names: map[string]string{}, seen: map[string]time.Time{}}
-	var followed []string
-	for topic, name := range topics {
-		l.names[name] = topic
-		followed = append(followed, name)
-	}
-	var err error
-	l.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(followed...),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond), kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(time.Second))
-	require.NoError(t, err)
-	ctx, stop := context.WithCancel(context.Background())
+	return &tail{t: t, brokers: brokers, seen: map[string]time.Time{}}
+}
+
+// follow reads topics from their beginnings until what it returns is called, and
+// no longer than the test.
+func (l *tail) follow(topics ...string) (stop func()) {
+	l.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(l.brokers...), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxWait(time.Second), kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(time.Second))
+	require.NoError(l.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			fetches := l.client.PollFetches(ctx)
+			fetches := client.PollFetches(ctx)
 			l.mu.Lock()
 			fetches.EachRecord(func(r *kgo.Record) {
 				if id := header(r, "ce_id"); l.seen[id].IsZero() {
@@ -54,12 +54,13 @@ func newTail(t *testing.T, brokers []string, topics map[string]string) *tail {
 			l.mu.Unlock()
 		}
 	}()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		<-done
-		l.client.Close()
+		client.Close()
 	})
-	return l
+	l.t.Cleanup(stop)
+	return stop
 }
 
 // at is when the event was first seen; zero if it was not.
@@ -106,11 +107,14 @@ func (r *run) settle(ctx context.Context) bool {
 	r.writersLink.Heal()
 	var rest []string
 	settled := r.until(ctx, "everything is done", func(ctx context.Context) bool {
-		var err error
-		if rest, err = r.rest(ctx); err != nil {
+		now, err := r.rest(ctx)
+		switch {
+		case err == nil:
+			rest = now
+		case ctx.Err() == nil:
 			rest = []string{err.Error()}
 		}
-		return len(rest) == 0
+		return err == nil && len(now) == 0
 	})
 	if !settled {
 		for _, what := range rest[:min(len(rest), 20)] {
