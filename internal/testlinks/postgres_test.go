@@ -250,13 +250,15 @@ func TestFaultsWhileNobodyReads(t *testing.T) {
 	require.NoError(t, rows.Err())
 	require.Equal(t, 100_000, n)
 
-	_, err = client.Query(t.Context(), `SELECT repeat('x', 1000) FROM generate_series(1, 100000)`)
+	rows, err = client.Query(t.Context(), `SELECT repeat('x', 1000) FROM generate_series(1, 100000)`)
 	require.NoError(t, err)
 	s.eventually(stuck)
 	s.link.Throttle(1000)
 	s.link.HalfOpen(true, true)
 	s.link.Heal()
 	s.eventually(func() bool { return s.sessions("true") == 0 })
+	rows.Close()
+	require.Error(t, rows.Err())
 }
 
 func TestPostgresComesAndGoes(t *testing.T) {
