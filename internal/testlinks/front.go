@@ -42,6 +42,7 @@ type front struct {
 func newFront(t testing.TB, dial func(context.Context) (net.Conn, error)) *front {
 	t.Helper()
 	f := &front{t: t, dial: dial, ends: map[*end]struct{}{}}
+	zerolog.SetGlobalLevel(zerolog.Disabled) // the bandwidth toxic has a logger of its own
 	f.api = toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	f.toxics = toxiproxy.NewProxy(f.api, t.Name(), "", "").Toxics
 	f.server.Start(t, f.serve)
