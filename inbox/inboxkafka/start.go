@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/segmentio/kafka-go"
 
+	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
