@@ -28,13 +28,13 @@ type process struct {
 
 	busy sync.Mutex // held by who does something to it
 
-	mu       sync.Mutex
-	cmd      *exec.Cmd
-	exited   chan struct{}
-	wanted   bool // to end
-	output   bytes.Buffer
-	stdout   bytes.Buffer // of the last one
-	state    *os.ProcessState
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	exited chan struct{}
+	wanted bool // to end
+	output bytes.Buffer
+	stdout bytes.Buffer // of the last one
+	state  *os.ProcessState
 }
 
 // start runs it until end.
