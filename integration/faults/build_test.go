@@ -1,24 +1,31 @@
 package faults_test
 
 import (
-	"os/exec"
+	"flag"
 	"path/filepath"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 )
 
+// withRace is for a search of races alone: the programs are several times slower.
+var withRace = flag.Bool("race", false, "build the programs with the race detector")
+
+// programs are the paths of the binaries that a run starts.
 type programs struct{ tandem, consumer string }
 
-type mutant struct{}
-
+// build builds the programs, of the system as it is or, where m is not nil, of the
+// one that is wrong. They are there until t ends, for all its subtests.
 func build(t testing.TB, m *mutant) programs {
 	t.Helper()
-	dir := t.TempDir()
-	p := programs{filepath.Join(dir, "tandem"), filepath.Join(dir, "consumer")}
-	for path, source := range map[string]string{p.tandem: "../../cmd/tandem", p.consumer: "./consumer"} {
-		out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, source).CombinedOutput()
-		require.NoError(t, err, "%s", out)
+	arguments := []string{"./consumer", "../../cmd/tandem"}
+	if *withRace {
+		arguments = append([]string{"-race"}, arguments...)
 	}
-	return p
+	if m != nil {
+		arguments = append([]string{"-overlay", m.overlay(t)}, arguments...)
+	}
+	dir := t.TempDir()
+	testprograms.Build(t, dir, arguments...)
+	return programs{tandem: filepath.Join(dir, "tandem"), consumer: filepath.Join(dir, "consumer")}
 }
