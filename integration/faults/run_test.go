@@ -147,7 +147,7 @@ func (r *run) dropTopics() {
 	if !r.plan.real {
 		return // they go with their cluster
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), settleLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), r.slot.patience)
 	defer cancel()
 	for _, name := range r.topics {
 		if _, err := r.admin.DeleteTopics(ctx, name); err != nil {
@@ -204,7 +204,7 @@ func (r *run) newWriters() *writers {
 
 // tandem runs a command of the program's, without a network in between.
 func (r *run) tandem(ctx context.Context, arguments ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	ctx, cancel := context.WithTimeout(ctx, r.slot.patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.programs.tandem, append(arguments, "--database-url", r.database)...)
 	var text strings.Builder
@@ -240,11 +240,11 @@ func (r *run) met(name string) {
 
 // until waits for something that comes by itself.
 func (r *run) until(ctx context.Context, what string, there func(context.Context) bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	ctx, cancel := context.WithTimeout(ctx, r.slot.patience)
 	defer cancel()
 	for !there(ctx) {
 		if ctx.Err() != nil {
-			r.fail("not within %s: %s", settleLimit, what)
+			r.fail("not within %s: %s", r.slot.patience, what)
 			return false
 		}
 		pause(ctx, 100*time.Millisecond)
@@ -263,13 +263,10 @@ func (r *run) carryOut(ctx context.Context) report {
 	stop()
 	r.writers.active.Wait()
 	r.journal.note("nemesis", "the faults have ended")
-	settled := r.settle(ctx)
+	r.settle(ctx)
 	counts := r.scrape(ctx)
 	for _, p := range r.processes() {
 		p.end(syscall.SIGTERM)
-	}
-	if !settled {
-		return r.report(nil)
 	}
 	r.counted(&counts)
 	h, err := r.read(ctx)

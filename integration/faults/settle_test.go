@@ -15,9 +15,6 @@ import (
 	"github.com/tandem-outbox/tandem/relay/admin"
 )
 
-// settleLimit is how long everything may take to come to rest, by itself.
-const settleLimit = 90 * time.Second
-
 // tail reads the topics as they grow, without a network in between.
 type tail struct {
 	t       *testing.T
@@ -99,7 +96,7 @@ const (
 )
 
 // settle makes everything whole, and waits until nothing is left to be done.
-func (r *run) settle(ctx context.Context) bool {
+func (r *run) settle(ctx context.Context) {
 	for _, p := range r.processes() {
 		p.postgres.Heal()
 		p.kafka.Heal()
@@ -125,7 +122,6 @@ func (r *run) settle(ctx context.Context) bool {
 			r.journal.note("status", "\n%s", status)
 		}
 	}
-	return settled
 }
 
 // rest is what has not come to rest.
