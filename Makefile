@@ -2,6 +2,7 @@
 # make test   prove it on real servers             (see internal/testservers for where they come from)
 # make bench  measure it
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
+# make faults  break everything at once, and judge what is left (SEEDS=900 KAFKA=100 FIRST=1 MINUTES=0)
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -11,12 +12,12 @@ GO      ?= go
 JOBS    ?= 2
 TIMEOUT ?= 20m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-SEEDS   ?= 200
 FIRST   ?= 1
+MINUTES ?= 0
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories faults lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -40,7 +41,13 @@ bench: bin/with-servers
 # In the package's directory and without its name: so go test shows what it says
 # while it runs.
 stories: bin/with-servers
-	cd integration/stories && ../../bin/with-servers -- $(GO) test -count=1 -parallel 4 -timeout 60m -args -seeds $(SEEDS) -first $(FIRST)
+	cd integration/stories && ../../bin/with-servers -- $(GO) test -count=1 -parallel 4 -timeout 60m -args -seeds $(or $(SEEDS),200) -first $(FIRST)
+
+# Runs wait more than they work, so there are more of them than cores; each has
+# servers of its own. SEEDS is of those on fake brokers, KAFKA of those on a real one.
+faults:
+	cd integration/faults && $(GO) test -count=1 -parallel $(or $(AT_ONCE),6) -timeout 0 -run 'Fake|Kafka' -args \
+		-seeds $(or $(SEEDS),900) -kafka $(or $(KAFKA),100) -first $(FIRST) -minutes $(MINUTES)
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...
