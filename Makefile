@@ -2,6 +2,7 @@
 # make test   prove it on real servers             (see internal/testservers for where they come from)
 # make bench  measure it
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
+# make model  explore the models of relay and inbox, in TLA+, and their mutations
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -16,7 +17,7 @@ FIRST   ?= 1
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories model lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -41,6 +42,10 @@ bench: bin/with-servers
 # while it runs.
 stories: bin/with-servers
 	cd integration/stories && ../../bin/with-servers -- $(GO) test -count=1 -parallel 4 -timeout 60m -args -seeds $(SEEDS) -first $(FIRST)
+
+# Two at a time: each is a Java of its own.
+model:
+	cd integration/model && $(GO) test -count=1 -parallel 2 -timeout 30m -v
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...

@@ -203,7 +203,7 @@ func run(t *testing.T, w world, mutation string, invariants []string, workers in
 	// The collector and the compiler that do most with little, because there
 	// may be one core and each run is short.
 	cmd := exec.CommandContext(ctx, java, "-XX:+UseSerialGC", "-Xmx768m", "-cp", classPath, "tlc2.TLC",
-		"-workers", fmt.Sprint(workers), "-metadir", filepath.Join(dir, "states"), "-noGenerateSpecTE", w.module)
+		"-workers", fmt.Sprint(workers), "-metadir", filepath.Join(dir, "states"), w.module)
 	localproc.Prepare(cmd, nil)
 	cmd.Dir = dir
 	cmd.WaitDelay = 10 * time.Second
