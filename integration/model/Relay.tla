@@ -403,9 +403,8 @@ FlowSend(e) ==
         /\ Alive(e) /\ m.trust /\ UnderWay(e, key) = {}
         /\ rows # {} /\ [pos |-> Min(rows), state |-> "parked"] \notin deferred
         /\ ~ \E a \in m.asides : a.again /\ log[a.pos].key = key
-        /\ \/ Mutation = "flow does not drain"
-           \/ /\ key \in m.out => Unfinished(m, key) = {} /\ Pending(m, key) = {}
-              /\ m.ahead => m.safe.own /\ m.asides = {}
+        /\ key \in m.out => Unfinished(m, key) = {} /\ Pending(m, key) = {} \/ Mutation = "flow does not drain"
+        /\ m.ahead => m.safe.own /\ m.asides = {} \/ Mutation = "flow is ahead of reading"
         /\ wire' = wire \cup {[by |-> e, of |-> lease.epoch, pos |-> Min(rows)]}
         /\ UNCHANGED <<txs, log, gone, flushed, lease, checkpoint, deferred, topic, term, tried, twice, failures, crashes>>
 
