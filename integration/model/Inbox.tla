@@ -261,6 +261,11 @@ Next ==
     \/ OutOfClaims
 
 Spec == Init /\ [][Next]_vars
+(* With whatever can be done being done, and not every transaction failing, *)
+(* neither of new messages nor of those that were set aside.                *)
+Fair ==
+    /\ Spec /\ WF_vars(Next)
+    /\ \A o \in Owner : SF_vars(Commit(o) /\ owner[o].tx.size > 0) /\ SF_vars(Commit(o) /\ owner[o].tx.size = 0)
 
 -----------------------------------------------------------------------------
 (* What is promised *)
@@ -278,6 +283,9 @@ OffsetNeverPastWork == \A at \in 1 .. offset - 1 : Id(at) \in ids \/ at \in Stor
 KeyOrderOfEffects == \A id \in Range(effects) : \A before \in 1 .. FirstOf(id) - 1 :
     Key(before) = Key(FirstOf(id)) /\ FirstOf(Id(before)) = before =>
         \E i, j \in 1 .. Len(effects) : i < j /\ effects[i] = Id(before) /\ effects[j] = id
+
+(* In the end everything has its effects, and nothing is set aside.         *)
+EverythingSettles == <>Settled
 
 -----------------------------------------------------------------------------
 (* The world that TLC explores. *)

@@ -211,7 +211,8 @@ Hand(m, positions, under, after) ==
          [] OTHER -> Finish(read, skipped \cup away)
 
 (* poll.  Fewer than a page: the window is whole.  A page or more: they are *)
-(* thrown away, and the window's end is frozen.                             *)
+(* thrown away, and the window's end is frozen.  A term polls at least      *)
+(* once: flows may wait for a snapshot of its own.                          *)
 Poll(e) ==
     LET m == term[e]
         now == IF Mutation = "uncommitted is read" THEN Tx ELSE Ended
@@ -221,7 +222,7 @@ Poll(e) ==
         later == {pos \in Positions : Stored(pos) /\ Real(pos) /\ pos > last}
         first == Min({log[pos].tx : pos \in new})
     IN
-    /\ Works(e) /\ m.at.cur = None /\ (Ended # m.at.prev \/ ~m.at.own)
+    /\ Works(e) /\ m.at.cur = None /\ (Ended # m.at.prev \/ (~m.at.own /\ Mutation # "no first poll"))
     /\ Mutation = "no durability gate" \/ Committed \subseteq flushed
     /\ term' = [term EXCEPT ![e] =
         CASE Mutation = "cursor by position" ->
@@ -403,8 +404,10 @@ FlowSend(e) ==
         /\ Alive(e) /\ m.trust /\ UnderWay(e, key) = {}
         /\ rows # {} /\ [pos |-> Min(rows), state |-> "parked"] \notin deferred
         /\ ~ \E a \in m.asides : a.again /\ log[a.pos].key = key
-        /\ key \in m.out => Unfinished(m, key) = {} /\ Pending(m, key) = {} \/ Mutation = "flow does not drain"
-        /\ m.ahead => m.safe.own /\ m.asides = {} \/ Mutation = "flow is ahead of reading"
+        /\ \/ key \notin m.out \/ Mutation = "flow does not drain"
+           \/ Unfinished(m, key) = {} /\ Pending(m, key) = {}
+        /\ \/ ~m.ahead \/ Mutation = "flow is ahead of reading"
+           \/ m.safe.own /\ m.asides = {}
         /\ wire' = wire \cup {[by |-> e, of |-> lease.epoch, pos |-> Min(rows)]}
         /\ UNCHANGED <<txs, log, gone, flushed, lease, checkpoint, deferred, topic, term, tried, twice, failures, crashes>>
 
@@ -499,6 +502,8 @@ Next ==
     \/ Rest
 
 Spec == Init /\ [][Next]_vars
+(* With whatever can be done being done.                                    *)
+Fair == Spec /\ WF_vars(Next)
 
 -----------------------------------------------------------------------------
 (* What is promised *)
@@ -530,6 +535,9 @@ HeldStaysBehind == \A pos \in SetAside : InTopic(pos) \/ \A later \in Range(topi
 OrderOfKeys == \A key \in Keys \ Once : \A i, j \in 1 .. Len(topic[key]) : i < j => topic[key][i] < topic[key][j]
 
 AtMostOnce == twice = {}
+
+(* In the end everything is published and saved, and nothing set aside.     *)
+EverythingSettles == <>Settled
 
 -----------------------------------------------------------------------------
 (* The worlds that TLC explores, one at a time: what is written.            *)
