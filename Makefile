@@ -3,6 +3,7 @@
 # make bench  measure it
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
 # make faults  break everything at once, and judge what is left (SEEDS=900 KAFKA=100 FIRST=1 MINUTES=0)
+# make model  explore the models of relay and inbox, in TLA+, and their mutations
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -17,7 +18,7 @@ MINUTES ?= 0
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories faults lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories faults model lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -48,6 +49,10 @@ stories: bin/with-servers
 faults:
 	cd integration/faults && $(GO) test -count=1 -parallel $(or $(AT_ONCE),6) -timeout 0 -run 'Fake|Kafka' -args \
 		-seeds $(or $(SEEDS),900) -kafka $(or $(KAFKA),100) -first $(FIRST) -minutes $(MINUTES)
+
+# Two at a time: each is a Java of its own.
+model:
+	cd integration/model && $(GO) test -count=1 -parallel 2 -timeout 30m -v
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...
