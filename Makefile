@@ -2,6 +2,7 @@
 # make test   prove it on real servers             (see internal/testservers for where they come from)
 # make bench  measure it
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
+# make fuzz   every fuzz target in turn, for a while (FUZZTIME=20s)
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -13,10 +14,11 @@ TIMEOUT ?= 20m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SEEDS   ?= 200
 FIRST   ?= 1
+FUZZTIME ?= 20s
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories fuzz lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -41,6 +43,9 @@ bench: bin/with-servers
 # while it runs.
 stories: bin/with-servers
 	cd integration/stories && ../../bin/with-servers -- $(GO) test -count=1 -parallel 4 -timeout 60m -args -seeds $(SEEDS) -first $(FIRST)
+
+fuzz: bin/with-servers
+	GO=$(GO) FUZZTIME=$(FUZZTIME) bin/with-servers -- .ci/fuzz
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...
