@@ -31,7 +31,9 @@ func everySetting() (all []*setting) {
 }
 
 // inDevices tells of a file that has no end.
-func inDevices(text string) bool { return strings.Contains(text, "/dev") || strings.Contains(text, "/proc") }
+func inDevices(text string) bool {
+	return strings.Contains(text, "/dev") || strings.Contains(text, "/proc")
+}
 
 // FuzzSettings gives a text to every setting of every command: it is taken, or the
 // problem names the setting, is one line, and keeps secrets.
