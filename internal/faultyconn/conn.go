@@ -36,7 +36,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	n, breaks := c.pass(&c.out, b)
 	written, err := c.Conn.Write(b[:n])
 	if breaks && err == nil {
-		_ = c.Conn.Close()
+		_ = c.Close()
 		err = ErrBroken
 	}
 	return written, err
@@ -52,7 +52,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	c.endOfRead.Store(true)
-	_ = c.Conn.Close()
+	_ = c.Close()
 	if n == 0 {
 		return 0, io.EOF
 	}
