@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 )
 
 // program builds one of cmd's programs and returns the path of the binary.
@@ -18,10 +20,9 @@ func program(t testing.TB, name string) string {
 	files, err := filepath.Glob(filepath.Join(source, "*.go"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	binary := filepath.Join(t.TempDir(), name)
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X main.version=stamped", "-o", binary, "./"+source).CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return binary
+	dir := t.TempDir()
+	testprograms.Build(t, dir, "-ldflags", "-X main.version=stamped", "./"+source)
+	return filepath.Join(dir, name)
 }
 
 // help is what the program says about a command; it must know the command.

@@ -2,7 +2,6 @@ package relay_test
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -105,32 +104,53 @@ func TestEventsWaitForTheNumberOfPartitions(t *testing.T) {
 	require.Less(t, best, 4*time.Second, "the first question after a failure is late")
 }
 
-// A topic grows while events are under way and lanes are slow: no key is out of
-// order over the change, and an event that chose one of the new partitions
-// itself waits until they are known.
+// A topic grows while its lanes have events that the broker does not take for a
+// while: no key is out of order over the change, and an event that chose one of the
+// new partitions itself waits until they are known.
 func TestAGrowingTopicKeepsTheOrderOfEveryKey(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	m := newMemory(2)
 	var seen []record // in the order of publishing, over all lanes
+	failing, failures := true, 0
 	m.fail = func(_ string, partition int, events []*relay.Event) error {
-		if partition >= m.partitions {
-			return fmt.Errorf("no partition %d", partition)
+		if partition < 2 && failing {
+			failures++
+			return errors.New("no answer")
 		}
 		for _, e := range events {
 			seen = append(seen, record{Key: string(e.Key), Position: e.Position})
 		}
 		return nil
 	}
-	cfg := l.config(t, m)
-	_, stop := start(t, cfg)
+	locked := func(look func() bool) func() bool {
+		return func() bool {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return look()
+		}
+	}
+	eventually := func(what string, is func() bool) {
+		require.Eventually(t, is, 30*time.Second, time.Millisecond, what)
+	}
+	r, stop := start(t, l.config(t, m))
 	l.fill(t, "orders", 1000)
-	m.await(t, 1000)
+	eventually("events are under way", locked(func() bool { return failures > 0 }))
 	m.mu.Lock()
 	m.partitions = 5
 	m.mu.Unlock()
 	l.exec(t, `INSERT INTO tandem.log (topic, key, payload, partition) VALUES ('orders', 'chosen', 'chosen', 4)`)
 	l.fill(t, "orders", 1000)
+	eventually("all is read", func() bool { return r.Stats().Read == 2001 })
+	// Some more attempts are time enough for what would go to the new lanes at once.
+	more := 0
+	eventually("the lanes fail again", locked(func() bool {
+		if more == 0 {
+			more = failures + 4
+		}
+		failing = failures < more
+		return !failing
+	}))
 	m.await(t, 2001)
 	require.NoError(t, stop())
 	require.Len(t, m.all(), 2001)

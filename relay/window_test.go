@@ -72,7 +72,7 @@ func (w *windows) run() {
 			}
 		}
 	}()
-	for range rapid.IntRange(5, 40).Draw(w.T, "steps") {
+	for range rapid.IntRange(5, 25).Draw(w.T, "steps") {
 		i := rapid.IntRange(0, windowWriters).Draw(w.T, "writer")
 		switch {
 		case i == windowWriters:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -31,8 +32,7 @@ func setStage(t *testing.T) stage {
 	s.temp = filepath.Join(s.dir, "tmp")
 	require.NoError(t, os.Mkdir(s.temp, 0o755))
 	require.NoError(t, os.Chmod(filepath.Dir(s.dir), 0o755), "the server may run as somebody else")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", s.dir, ".", "../tandem").CombinedOutput()
-	require.NoError(t, err, string(out))
+	testprograms.Build(t, s.dir, ".", "../tandem")
 	return s
 }
 

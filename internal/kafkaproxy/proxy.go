@@ -1,3 +1,5 @@
+//go:build unix
+
 package kafkaproxy
 
 import (
@@ -16,6 +18,7 @@ type Key int16
 
 // The keys that tests ask for.
 const (
+	Produce      Key = 0
 	Fetch        Key = 1
 	OffsetCommit Key = 8
 	OffsetFetch  Key = 9
@@ -29,9 +32,11 @@ const (
 // goroutine.
 type Proxy struct {
 	tcpproxy.Server
+	t testing.TB
 
-	mu    sync.Mutex
-	rules []*rule
+	mu     sync.Mutex
+	rules  []*rule
+	fronts map[string]string // nil: addresses stay as they are
 }
 
 // rule is something to be done once.
@@ -48,14 +53,28 @@ const (
 	before moment = iota
 	after
 	answered
+	lost
 )
+
+// actions are what is to be done about a request, by the moment.
+type actions [lost + 1][]func()
 
 // Start listens for clients until the test ends.
 func Start(t testing.TB) *Proxy {
 	t.Helper()
-	p := &Proxy{}
+	p := &Proxy{t: t}
 	p.Start(t, p.serve)
 	return p
+}
+
+// Rewrite is for clients that cannot dial through [Dial]: where an answer tells a
+// broker's address ("host:port", as brokers advertise it), the client learns what
+// fronts gives for it instead, so that it comes back through the test's hands. An
+// address that is not in fronts fails the test.
+func (p *Proxy) Rewrite(fronts map[string]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fronts = fronts
 }
 
 // Dial returns what connects a client, of any process, with brokers through the
@@ -87,6 +106,23 @@ func (p *Proxy) After(match func(Key) bool, do func()) { p.add(after, match, do)
 // [Proxy.Swallow] in do keeps it from the client.
 func (p *Proxy) Answered(match func(Key) bool, do func()) { p.add(answered, match, do) }
 
+// LoseReply lets the broker carry out the next request with this key, loses the
+// answer and resets that one connection. The channel is closed then; also when the
+// connection ended before the broker had answered (to a Produce without acks it
+// never does).
+func (p *Proxy) LoseReply(key Key) <-chan struct{} {
+	happened := make(chan struct{})
+	p.add(lost, func(k Key) bool { return k == key }, func() { close(happened) })
+	return happened
+}
+
+// Withdraw takes the rules back that no request has met.
+func (p *Proxy) Withdraw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = nil
+}
+
 func (p *Proxy) add(when moment, match func(Key) bool, do func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,7 +130,7 @@ func (p *Proxy) add(when moment, match func(Key) bool, do func()) {
 }
 
 // take returns what is to be done about a request, by the moment.
-func (p *Proxy) take(k Key) (do [answered + 1][]func()) {
+func (p *Proxy) take(k Key) (do actions) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	kept := p.rules[:0]
@@ -125,7 +161,10 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.Remove(server)
-	c := &connection{proxy: p, client: client, server: server, waiting: map[uint32][]func(){}}
+	p.mu.Lock()
+	fronts := p.fronts
+	p.mu.Unlock()
+	c := &connection{proxy: p, fronts: fronts, client: client, server: server, waiting: map[uint32][]func(){}, losing: map[uint32][]func(){}, asked: map[uint32]form{}}
 	var answers sync.WaitGroup
 	answers.Go(func() {
 		c.passAnswers()
@@ -136,4 +175,9 @@ func (p *Proxy) serve(client net.Conn) {
 	client.Close()
 	server.Close()
 	answers.Wait()
+	for _, todo := range c.losing {
+		for _, f := range todo {
+			f()
+		}
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tandem-outbox/tandem/internal/tcpproxy"
 )
 
 // Statement is one that a client asks the server to execute.
@@ -37,6 +39,14 @@ type connection struct {
 	answering sync.Mutex
 	// answered is what to do before the next answer is passed on.
 	answered []func()
+	answers  answers
+	// requests counts those that end with a ReadyForQuery of the server's; the
+	// start of the session is the first.
+	requests int64
+	// losing is what to do when the answer to the request of this number is
+	// complete: until then none is passed on, and no other afterwards.
+	losing   []func()
+	lostWith int64
 }
 
 // The codes of requests that come before, or instead of, a session.
@@ -49,13 +59,24 @@ const (
 func (c *connection) passRequests() {
 	for { // the start, which has no type
 		message, body, err := c.read(0)
-		if err != nil || !c.send(message) {
+		if err != nil || len(body) < 4 {
 			return
 		}
-		if code := binary.BigEndian.Uint32(body); len(body) > 4 || code != codeSSL && code != codeGSSENC {
-			break
+		code := binary.BigEndian.Uint32(body)
+		more := len(body) == 4 && (code == codeSSL || code == codeGSSENC)
+		if more {
+			c.answering.Lock()
+			c.answers.bare++
+			c.answering.Unlock()
+		}
+		if !c.send(message) {
+			return
+		}
+		if !more {
+			break // a session, or somebody who cancels: the server then closes
 		}
 	}
+	c.requests = 1
 	// What comes before a Sync goes together with it, or not at all: to a server
 	// that waits for the rest of a request a client is not idle.
 	var request []byte
@@ -63,6 +84,9 @@ func (c *connection) passRequests() {
 		message, body, err := c.read(1)
 		if err != nil {
 			return
+		}
+		if endsWithReady(message[0]) {
+			c.requests++
 		}
 		do := c.note(message[0], body)
 		if request = append(request, message...); partOfMore(message[0]) {
@@ -82,13 +106,20 @@ func (c *connection) passRequests() {
 // Flush: Parse, Bind, Describe, Execute, Close.
 func partOfMore(kind byte) bool { return strings.IndexByte("PBDEC", kind) >= 0 }
 
+// endsWithReady tells the messages whose answer ends with a ReadyForQuery: Sync,
+// Query, FunctionCall.
+func endsWithReady(kind byte) bool { return strings.IndexByte("SQF", kind) >= 0 }
+
 // pass sends what comes to be done with it, and does what is to be done then.
 func (c *connection) pass(message []byte, do actions) bool {
-	if len(do[after])+len(do[answered]) == 0 {
+	if len(do[after])+len(do[answered])+len(do[lost]) == 0 {
 		return c.send(message)
 	}
 	c.answering.Lock()
 	defer c.answering.Unlock()
+	if len(do[lost]) > 0 {
+		c.losing, c.lostWith = append(c.losing, do[lost]...), c.requests
+	}
 	passed := c.send(message)
 	for _, f := range do[after] {
 		f()
@@ -98,7 +129,7 @@ func (c *connection) pass(message []byte, do actions) bool {
 }
 
 // actions are what is to be done about a request, by the moment.
-type actions [answered + 1][]func()
+type actions [lost + 1][]func()
 
 // read returns one message of the client's, and what follows its type (of so
 // many bytes) and its length.
@@ -178,6 +209,14 @@ func (c *connection) passAnswers() {
 func (c *connection) answer(chunk []byte) bool {
 	c.answering.Lock()
 	defer c.answering.Unlock()
+	c.answers.follow(chunk)
+	if c.losing != nil {
+		if c.answers.ready < c.lostWith {
+			return true
+		}
+		tcpproxy.Reset(c.client)
+		return false
+	}
 	for _, f := range c.answered {
 		f()
 	}

@@ -113,3 +113,42 @@ func TestSwallowIsSilence(t *testing.T) {
 	require.Error(t, err)
 	require.ErrorIs(t, again.Err(), context.DeadlineExceeded, "it was refused: %v", err)
 }
+
+// The answer is lost when all of the request is done, however much of it came
+// before; what another connection asks is answered.
+func TestReplyIsLostOnceTheRequestIsDone(t *testing.T) {
+	t.Parallel()
+	database := testservers.Postgres(t)
+	direct := connect(t, database)
+	_, err := direct.Exec(t.Context(), `CREATE TABLE public.done (n integer)`)
+	require.NoError(t, err)
+	p := pgproxy.Start(t, database)
+	client, other := connect(t, p.URL()), connect(t, p.URL())
+	require.NoError(t, client.Ping(t.Context()))
+	lost := p.LoseReply(pgproxy.Containing("commit"))
+	batch := &pgx.Batch{}
+	batch.Queue(`begin`)
+	batch.Queue(`INSERT INTO public.done VALUES (1)`)
+	batch.Queue(`SELECT repeat('x', 100000)`) // more than the server keeps to itself
+	batch.Queue(`SELECT pg_sleep(0.1)`)
+	batch.Queue(`commit`)
+	require.Error(t, client.SendBatch(t.Context(), batch).Close())
+	<-lost
+	var rows int
+	require.NoError(t, other.QueryRow(t.Context(), `SELECT count(*) FROM public.done`).Scan(&rows))
+	require.Equal(t, 1, rows)
+}
+
+// A server that goes before it has answered does not leave the test waiting.
+func TestReplyThatNeverComesIsLost(t *testing.T) {
+	t.Parallel()
+	database := testservers.Postgres(t)
+	direct := connect(t, database)
+	p := pgproxy.Start(t, database)
+	client := connect(t, p.URL())
+	lost := p.LoseReply(pgproxy.Containing("pg_terminate_backend"))
+	_, err := client.Exec(t.Context(), `SELECT pg_terminate_backend(pg_backend_pid())`)
+	require.Error(t, err)
+	<-lost
+	require.NoError(t, direct.Ping(t.Context()))
+}

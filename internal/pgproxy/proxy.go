@@ -40,6 +40,7 @@ const (
 	before moment = iota
 	after
 	answered
+	lost
 )
 
 // Start listens for clients of the database with this URL until the test ends.
@@ -74,6 +75,23 @@ func (p *Proxy) Before(match func(Statement) bool, do func()) { p.add(before, ma
 // statement and its answer is here. [Proxy.Swallow] in do keeps it from the
 // client.
 func (p *Proxy) Answered(match func(Statement) bool, do func()) { p.add(answered, match, do) }
+
+// LoseReply lets the server do the next statement that matches, loses the answer to
+// the request that it is part of, and to what was asked before and is not answered
+// yet, and resets that one connection. The channel is closed then; also when the
+// connection ended before the server had answered.
+func (p *Proxy) LoseReply(match func(Statement) bool) <-chan struct{} {
+	happened := make(chan struct{})
+	p.add(lost, match, func() { close(happened) })
+	return happened
+}
+
+// Withdraw takes the rules back that no statement has met.
+func (p *Proxy) Withdraw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = nil
+}
 
 func (p *Proxy) add(when moment, match func(Statement) bool, do func()) {
 	p.mu.Lock()
@@ -112,6 +130,9 @@ func (p *Proxy) serve(client net.Conn) {
 	client.Close()
 	server.Close()
 	answers.Wait()
+	for _, f := range c.losing {
+		f()
+	}
 }
 
 // take returns what is to be done about a statement, and when; nil if nothing is.

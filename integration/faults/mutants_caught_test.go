@@ -1,0 +1,60 @@
+//go:build mutants
+
+package faults_test
+
+import (
+	"flag"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var only = flag.String("only", "", "the mutants whose names have this in them")
+
+// signs are how the oracle's words begin for what a mutant shows.
+var signs = map[string][]string{
+	lost: {"lost: ", "left: "}, doubled: {"doubled: "}, inversion: {"inversion: "}, uncommitted: {"uncommitted: "}, twice: {"twice: "}, early: {"early: "},
+}
+
+// Each mutant is caught by its seed at the latest, and by what it is known to
+// break. Runs of a mutant go on one after another; several mutants at a time.
+func TestMutantsAreCaught(t *testing.T) {
+	for _, m := range mutants() {
+		if !strings.Contains(m.name, *only) {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(build(t, m), m.real, 1, 20*time.Second)
+			for seed := *first; seed < *first+uint64(m.seeds); seed++ {
+				found := hunt(t, h, newPlan(seed, m.real))
+				if at := slices.IndexFunc(found, m.shown); at >= 0 {
+					t.Logf("caught with seed %d, the %d. of %d: %s", seed, seed-*first+1, m.seeds, found[at])
+					return
+				}
+			}
+			t.Errorf("not caught by %d seeds: %s", m.seeds, m.breaks)
+		})
+	}
+}
+
+// hunt carries out a run of a mutant, in which anything may be wrong.
+func hunt(t *testing.T, h *house, p plan) (found []string) {
+	t.Helper()
+	t.Run("run", func(t *testing.T) { // what it started is put away before the next
+		r := newRun(t, h, t, p)
+		r.carryOut(t.Context())
+		found = r.found()
+	})
+	require.False(t, t.Failed())
+	return found
+}
+
+func (m *mutant) shown(found string) bool {
+	return slices.ContainsFunc(m.shows, func(what string) bool {
+		return slices.ContainsFunc(signs[what], func(sign string) bool { return strings.HasPrefix(found, sign) })
+	})
+}
