@@ -37,7 +37,7 @@ type slot struct {
 }
 
 // patience is for machines that are busy with other things too.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // template is the database that those of the runs are copies of.
 const template = "tandem_faults"
