@@ -4,6 +4,7 @@ package faults_test
 
 import (
 	"flag"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var only = flag.String("only", "", "the mutants whose names have this in them")
+var only = flag.String("only", "", "the mutants whose names match this regular expression")
 
 // signs are how the oracle's words begin for what a mutant shows.
 var signs = map[string][]string{
@@ -22,17 +23,20 @@ var signs = map[string][]string{
 // Each mutant is caught by its seed at the latest, and by what it is known to
 // break. Runs of a mutant go on one after another; several mutants at a time.
 func TestMutantsAreCaught(t *testing.T) {
+	chosen, err := regexp.Compile(*only)
+	require.NoError(t, err)
 	for _, m := range mutants() {
-		if !strings.Contains(m.name, *only) {
+		if !chosen.MatchString(m.name) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(build(t, m), m.real, 1, 20*time.Second)
+			begun := time.Now()
 			for seed := *first; seed < *first+uint64(m.seeds); seed++ {
 				found := hunt(t, h, newPlan(seed, m.real))
 				if at := slices.IndexFunc(found, m.shown); at >= 0 {
-					t.Logf("caught with seed %d, the %d. of %d: %s", seed, seed-*first+1, m.seeds, found[at])
+					t.Logf("caught with seed %d, the %d. of %d, in %s: %s", seed, seed-*first+1, m.seeds, time.Since(begun).Round(time.Second), found[at])
 					return
 				}
 			}
@@ -44,8 +48,9 @@ func TestMutantsAreCaught(t *testing.T) {
 // hunt carries out a run of a mutant, in which anything may be wrong.
 func hunt(t *testing.T, h *house, p plan) (found []string) {
 	t.Helper()
+	servers := t // live as long as the mutant
 	t.Run("run", func(t *testing.T) { // what it started is put away before the next
-		r := newRun(t, h, t, p)
+		r := newRun(t, h, servers, p)
 		r.carryOut(t.Context())
 		found = r.found()
 	})
