@@ -101,7 +101,7 @@ func collect[T any](ctx context.Context, r *run, query string) ([]T, error) {
 
 // readTopic reads all of it anew, from the beginning.
 func (r *run) readTopic(ctx context.Context, topic, name string, h *history) error {
-	ctx, cancel := context.WithTimeout(ctx, r.slot.patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	ends, err := r.admin.ListEndOffsets(ctx, name)
 	if err == nil {

@@ -73,6 +73,7 @@ type run struct {
 	stopDoomed               func()    // stops following it
 
 	mu         sync.Mutex
+	idle       bool // at the end all who work say that all is done
 	happened   map[string]int
 	violations []string
 }
@@ -147,7 +148,7 @@ func (r *run) dropTopics() {
 	if !r.plan.real {
 		return // they go with their cluster
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.slot.patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, name := range r.topics {
 		if _, err := r.admin.DeleteTopics(ctx, name); err != nil {
@@ -204,7 +205,7 @@ func (r *run) newWriters() *writers {
 
 // tandem runs a command of the program's, without a network in between.
 func (r *run) tandem(ctx context.Context, arguments ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.slot.patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.programs.tandem, append(arguments, "--database-url", r.database)...)
 	var text strings.Builder
@@ -240,11 +241,11 @@ func (r *run) met(name string) {
 
 // until waits for something that comes by itself.
 func (r *run) until(ctx context.Context, what string, there func(context.Context) bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, r.slot.patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for !there(ctx) {
 		if ctx.Err() != nil {
-			r.fail("not within %s: %s", r.slot.patience, what)
+			r.fail("not within %s: %s", patience, what)
 			return false
 		}
 		pause(ctx, 100*time.Millisecond)
