@@ -2,6 +2,7 @@
 # make test   prove it on real servers             (see internal/testservers for where they come from)
 # make bench  measure it
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
+# make mutants  see that the oracle of integration/faults finds out systems that are wrong on purpose (ONLY='a held key')
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -13,10 +14,11 @@ TIMEOUT ?= 20m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SEEDS   ?= 200
 FIRST   ?= 1
+ONLY    ?=
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories mutants lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -41,6 +43,10 @@ bench: bin/with-servers
 # while it runs.
 stories: bin/with-servers
 	cd integration/stories && ../../bin/with-servers -- $(GO) test -count=1 -parallel 4 -timeout 60m -args -seeds $(SEEDS) -first $(FIRST)
+
+# They are built as the test goes on, each into programs of its own.
+mutants:
+	cd integration/faults && $(GO) test -count=1 -tags mutants -run '^TestMutantsAreCaught$$' -v -parallel 2 -timeout 90m -args -first $(FIRST) -only '$(ONLY)'
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -65,9 +66,11 @@ type run struct {
 	relays, consumers []*process
 	writers           *writers
 	tail              *tail
+	offered           *offered // to fake brokers
 	journal           *journal
 
 	postgresBusy, topicsBusy sync.Mutex
+	hasty                    atomic.Bool // no writer waits for the disk
 	grown                    bool
 	remade                   time.Time // when the doomed topic was last made again
 	stopDoomed               func()    // stops following it
@@ -101,6 +104,9 @@ func newRun(t *testing.T, h *house, parent *testing.T, p plan) *run {
 		if topic != doomed {
 			stay = append(stay, r.topics[topic])
 		}
+	}
+	if r.fake != nil {
+		r.offered = watchOffers(r.fake, r.topics[growing])
 	}
 	r.tail.follow(stay...)
 	r.stopDoomed = r.tail.follow(r.topics[doomed])
