@@ -67,9 +67,11 @@ func (h *house) open(t *testing.T, parent *testing.T) *slot {
 		s.postgres = testservers.OwnPostgres(parent, map[string]string{
 			// What a crash of the server forgets is what it had in its own memory; that
 			// of the machine outlives it, synced or not.
-			"fsync":           strconv.FormatBool(h.real),
-			"shared_buffers":  "32MB",
-			"max_connections": "100",
+			"fsync": strconv.FormatBool(h.real),
+			// That of the server holds what nobody has waited for, for so long.
+			"wal_writer_delay": "1s",
+			"shared_buffers":   "32MB",
+			"max_connections":  "100",
 			// Other writers are waited for, but not long.
 			"deadlock_timeout": "100ms",
 		})

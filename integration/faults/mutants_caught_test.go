@@ -18,6 +18,7 @@ var only = flag.String("only", "", "the mutants whose names match this regular e
 // signs are how the oracle's words begin for what a mutant shows.
 var signs = map[string]string{
 	lost: "lost: ", doubled: "doubled: ", inversion: "inversion: ", uncommitted: "uncommitted: ", twice: "twice: ", early: "early: ",
+	miscounted: "consumers count",
 }
 
 // Each mutant is caught by its seed at the latest, and by what it is known to

@@ -77,7 +77,7 @@ func mutantsOfConsumers() []*mutant {
 				old:  "\tif err := s.commit(ctx); err != nil {\n",
 				new:  "\tif err := s.commit(ctx); err != nil && code(err) != \"\" {\n",
 			}},
-			shows: []string{lost},
+			shows: []string{lost, miscounted},
 			needs: "A consumer's connection to the database that is lost before COMMIT arrives there.",
 			seeds: 20,
 		},

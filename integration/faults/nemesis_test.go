@@ -288,11 +288,9 @@ func (r *run) addPartition(ctx context.Context, f fault) bool {
 		return false
 	}
 	if !r.plan.real {
-		h := r.fake.Fault(kfake.Fault{
-			Keys: []kmsg.Key{kmsg.Produce}, Topic: r.topics[growing], Partitions: []int32{0, 1}, Err: kerr.NotEnoughReplicas, Count: -1,
-		})
-		defer h.Remove()
-		defer pause(ctx, 2*f.lasts)
+		r.offered.stall(true)
+		defer r.offered.stall(false)
+		defer pause(ctx, 200*time.Millisecond+2*f.lasts)
 	}
 	res, err := r.admin.CreatePartitions(ctx, 1, r.topics[growing])
 	r.grown = err == nil && res.Error() == nil

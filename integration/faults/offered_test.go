@@ -2,31 +2,61 @@ package faults_test
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// offered is when fake brokers were first asked to take each event of a topic: it
-// is not there before.
+// offered is when fake brokers were first asked to take each event of a topic, but
+// for what they have refused here: the event is not there before.
 type offered struct {
-	mu    sync.Mutex
-	first map[string]time.Time
+	mu       sync.Mutex
+	first    map[string]time.Time
+	stalled  bool // the partitions that the topic began with take nothing
+	refusing bool // of the request that is being looked at
+	begin    []int32
 }
 
-func watchOffers(c *kfake.Cluster, topic string) *offered {
+// watchOffers looks at every request before anything else does.
+func watchOffers(c *kfake.Cluster, topic string, partitions int32) *offered {
 	o := &offered{first: map[string]time.Time{}}
-	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Observe: true, Count: -1, When: o.note})
+	for p := range partitions {
+		o.begin = append(o.begin, p)
+	}
+	keys := []kmsg.Key{kmsg.Produce}
+	c.Fault(
+		kfake.Fault{Keys: keys, Topic: topic, Observe: true, Count: -1, When: o.note},
+		kfake.Fault{Keys: keys, Topic: topic, Partitions: o.begin, Err: kerr.NotEnoughReplicas, Count: -1, When: o.refuses},
+	)
 	return o
+}
+
+// stall has the partitions that the topic began with take nothing, or take it again.
+func (o *offered) stall(on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stalled = on
+}
+
+func (o *offered) refuses(kmsg.Request) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.refusing
 }
 
 func (o *offered) note(request kmsg.Request) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.refusing = o.stalled
 	for _, t := range request.(*kmsg.ProduceRequest).Topics {
 		for _, p := range t.Partitions {
+			if o.refusing && slices.Contains(o.begin, p.Partition) {
+				continue
+			}
 			for _, id := range idsOf(p.Records) {
 				if o.first[id].IsZero() {
 					o.first[id] = time.Now()

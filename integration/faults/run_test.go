@@ -106,7 +106,7 @@ func newRun(t *testing.T, h *house, parent *testing.T, p plan) *run {
 		}
 	}
 	if r.fake != nil {
-		r.offered = watchOffers(r.fake, r.topics[growing])
+		r.offered = watchOffers(r.fake, r.topics[growing], partitionsOf[growing])
 	}
 	r.tail.follow(stay...)
 	r.stopDoomed = r.tail.follow(r.topics[doomed])

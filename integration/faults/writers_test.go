@@ -116,7 +116,7 @@ func (w *writers) drawDraft(r *rand.Rand) draft {
 	case n < 10:
 		d.topic, d.key = orders, fmt.Sprint("o", min(r.IntN(200), r.IntN(200)))
 	case n < 13:
-		d.topic, d.key = growing, fmt.Sprint("g", r.IntN(80))
+		d.topic, d.key = growing, fmt.Sprint("g", r.IntN(80)/4)
 	case n < 15:
 		d.topic, d.key = narrow, fmt.Sprint("n", r.IntN(120))
 	case n < 17:
