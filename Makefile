@@ -2,7 +2,9 @@
 # make test   prove it on real servers             (see internal/testservers for where they come from)
 # make bench  measure it
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
-# make mutants  see that the oracle of integration/faults finds out systems that are wrong on purpose (ONLY='a held key')
+# make faults  break everything at once, and judge what is left (SEEDS=900 KAFKA=100 FIRST=1 MINUTES=0)
+# make mutants  let the oracle of make faults judge systems that are wrong on purpose (ONLY='a held key')
+# make model  explore the models of relay and inbox, in TLA+, and their mutations
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -12,13 +14,13 @@ GO      ?= go
 JOBS    ?= 2
 TIMEOUT ?= 20m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-SEEDS   ?= 200
 FIRST   ?= 1
+MINUTES ?= 0
 ONLY    ?=
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories mutants lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories faults mutants model lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -42,11 +44,21 @@ bench: bin/with-servers
 # In the package's directory and without its name: so go test shows what it says
 # while it runs.
 stories: bin/with-servers
-	cd integration/stories && ../../bin/with-servers -- $(GO) test -count=1 -parallel 4 -timeout 60m -args -seeds $(SEEDS) -first $(FIRST)
+	cd integration/stories && ../../bin/with-servers -- $(GO) test -count=1 -parallel 4 -timeout 60m -args -seeds $(or $(SEEDS),200) -first $(FIRST)
 
-# They are built as the test goes on, each into programs of its own.
+# Runs wait more than they work, so there are more of them than cores; each has
+# servers of its own. SEEDS is of those on fake brokers, KAFKA of those on a real one.
+faults:
+	cd integration/faults && $(GO) test -count=1 -parallel $(or $(AT_ONCE),6) -timeout 0 -run 'Fake|Kafka' -args \
+		-seeds $(or $(SEEDS),900) -kafka $(or $(KAFKA),100) -first $(FIRST) -minutes $(MINUTES)
+
+# Two mutants at a time, each with programs and servers of its own; seeds one after another.
 mutants:
 	cd integration/faults && $(GO) test -count=1 -tags mutants -run '^TestMutantsAreCaught$$' -v -parallel 2 -timeout 90m -args -first $(FIRST) -only '$(ONLY)'
+
+# Two at a time: each is a Java of its own.
+model:
+	cd integration/model && $(GO) test -count=1 -parallel 2 -timeout 30m -v
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...

@@ -13,6 +13,7 @@ type lane struct {
 	*topic
 	partition int
 	staged    []*item // the topic's own, while it routes
+	failing   bool    // trouble is set; its own goroutine's
 
 	// Of the topic, and under its lock.
 	stuck   bool   // its events are set aside, the partition cannot be written to
@@ -180,7 +181,8 @@ func (l *lane) send(batch []*item, events []*Event) error {
 			return err
 		}
 		switch {
-		case verdict(err) == RefusedRecords:
+		case verdict(err) == RefusedRecords: // the partition answers
+			l.goesOn(p)
 			return err
 		case batch[0].once != atLeastOnce:
 			return errors.Join(errLost, err)
@@ -222,6 +224,7 @@ func (l *lane) fails(err error) {
 	l.mu.Lock()
 	l.retries++
 	l.mu.Unlock()
+	l.failing = true
 	l.topic.mu.Lock()
 	defer l.topic.mu.Unlock()
 	if l.trouble == "" {
@@ -232,10 +235,16 @@ func (l *lane) fails(err error) {
 
 func (l *lane) succeeded(p *patience) {
 	l.acked.Add(1)
-	if p.trouble.tries == 0 {
+	l.goesOn(p)
+}
+
+// goesOn ends the trouble, also that of a request before this one.
+func (l *lane) goesOn(p *patience) {
+	p.over("publishing goes on")
+	if !l.failing {
 		return
 	}
-	p.over("publishing goes on")
+	l.failing = false
 	l.topic.mu.Lock()
 	defer l.topic.mu.Unlock()
 	l.trouble = ""
@@ -243,6 +252,7 @@ func (l *lane) succeeded(p *patience) {
 
 // giveUp sets the events of the topic aside, or of this partition alone.
 func (l *lane) giveUp(err error) {
+	l.failing = true
 	l.topic.mu.Lock()
 	defer l.topic.mu.Unlock()
 	if verdict(err) == RefusedTopic {

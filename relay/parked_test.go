@@ -157,6 +157,33 @@ func TestARefusedEventWithoutAKeyHoldsNothing(t *testing.T) {
 	require.Equal(t, []string{"1", "2", "bad"}, payloads(m.all()))
 }
 
+// A request fails, and when it is repeated it is refused for a record's sake: the
+// partition answers, so its trouble is over, and nobody is told of it any more.
+func TestTroubleIsOverWhenTheRepetitionIsRefused(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	failed := false
+	m.fail = func(_ string, _ int, events []*relay.Event) error {
+		if !failed {
+			failed = true
+			return errors.New("no leader")
+		}
+		for _, e := range events {
+			if string(e.Payload) == "bad" {
+				return &relay.PublishError{Verdict: relay.RefusedRecords, Err: errors.New("too large")}
+			}
+		}
+		return nil
+	}
+	r, stop := start(t, l.config(t, m))
+	l.exec(t, `INSERT INTO tandem.log (topic, key, payload) VALUES ('orders', 'a', 'bad'), ('orders', 'b', '1')`)
+	l.await(t, `SELECT count(*) = 1 FROM tandem.deferred WHERE state = 'parked'`)
+	m.await(t, 1)
+	require.Empty(t, r.Topics()[0].Trouble)
+	require.NoError(t, stop())
+}
+
 // Record after record is refused: the topic is at fault, and nothing is parked
 // key by key. Other topics go on; when it takes records again, all flow in order.
 func TestATopicThatRefusesEveryRecordIsSetAsideAsAWhole(t *testing.T) {

@@ -100,7 +100,8 @@ type Config struct {
 
 	// SessionTimeout is how long after its last sign of life a consumer is
 	// given up by the group, and its partitions go to others. Brokers allow 6s
-	// to 30m unless configured. Defaults to 10s.
+	// to 30m unless configured. A rebalance waits for its members that long and
+	// DrainTimeout more. Defaults to 10s.
 	SessionTimeout time.Duration
 
 	// DrainTimeout is how long the batch in work may go on when its partition

@@ -130,6 +130,22 @@ func TestAnOffsetThatCannotBeCommittedDoublesNothing(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "c"}, w.effects())
 }
 
+// A member that has died waiting for a rebalance is waited for no longer than it
+// takes a living one to come back: not for kafka-go's 30s.
+func TestARebalanceDoesNotWaitLongForTheDead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	joins := make(chan int32, 100)
+	w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Observe: true, Count: -1, When: func(r kmsg.Request) bool {
+		joins <- r.(*kmsg.JoinGroupRequest).RebalanceTimeoutMillis
+		return true
+	}})
+	config := w.config()
+	config.SessionTimeout, config.DrainTimeout = 4*time.Second, time.Second
+	w.start(config, effect)
+	require.EqualValues(t, 5000, <-joins)
+}
+
 // Every step of joining a group may fail for a while.
 func TestPassingErrorsOfTheGroupAreRetried(t *testing.T) {
 	t.Parallel()

@@ -38,11 +38,15 @@ func (c *Consumer) consume(ctx context.Context, conns *connections) error {
 	}
 	defer transport.CloseIdleConnections()
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID:                     c.config.GroupID,
-		Brokers:                c.config.Brokers,
-		Topics:                 c.config.Topics,
-		Dialer:                 c.dialer(conns),
-		SessionTimeout:         c.config.SessionTimeout,
+		ID:             c.config.GroupID,
+		Brokers:        c.config.Brokers,
+		Topics:         c.config.Topics,
+		Dialer:         c.dialer(conns),
+		SessionTimeout: c.config.SessionTimeout,
+		// A member is told of a rebalance by its next heartbeat, and is back when it
+		// has drained. Who is not back by then is gone: those who wait for it, for
+		// kafka-go's 30s unless told, handle nothing meanwhile.
+		RebalanceTimeout:       c.config.SessionTimeout + c.config.DrainTimeout,
 		HeartbeatInterval:      max(c.config.SessionTimeout/heartbeats, time.Millisecond),
 		JoinGroupBackoff:       joinPause,
 		WatchPartitionChanges:  true,

@@ -12,8 +12,8 @@ import (
 
 var (
 	first   = flag.Uint64("first", 1, "the first seed")
-	seeds   = flag.Int("seeds", 16, "how many runs there are on fake brokers")
-	kafkas  = flag.Int("kafka", 3, "how many there are on a real Kafka")
+	seeds   = flag.Int("seeds", 24, "how many runs there are on fake brokers")
+	kafkas  = flag.Int("kafka", 5, "how many there are on a real Kafka")
 	minutes = flag.Int("minutes", 0, "begin no run after that many minutes, if it is not 0")
 )
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,9 +132,21 @@ func (r *run) settle(ctx context.Context) {
 			r.fail("left: %s", what)
 		}
 		r.fail("left: %d in all", len(rest))
-		if status, err := r.tandem(context.WithoutCancel(ctx), "status"); err == nil {
-			r.journal.note("status", "\n%s", status)
-		}
+		r.describe(context.WithoutCancel(ctx))
+	}
+}
+
+// describe notes what helps to find out why a run has not come to rest: what
+// operators would look at, and where every goroutine of every process stands.
+func (r *run) describe(ctx context.Context) {
+	status, err := r.tandem(ctx, "status")
+	r.journal.note("status", "%v\n%s", err, status)
+	status, err = r.tandem(ctx, "inbox", "status")
+	r.journal.note("inbox status", "%v\n%s", err, status)
+	groups, err := r.admin.DescribeGroups(ctx, r.name)
+	r.journal.note("group", "%v %+v", err, groups[r.name])
+	for _, p := range r.processes() {
+		p.end(syscall.SIGQUIT)
 	}
 }
 
@@ -196,6 +209,11 @@ func (r *run) lag(ctx context.Context) (lag []string, err error) {
 	}
 	if status.Lag.Events > 0 {
 		lag = append(lag, fmt.Sprintf("%d events are not saved as done", status.Lag.Events))
+	}
+	for _, topic := range status.Topics {
+		if topic.Trouble != "" {
+			lag = append(lag, fmt.Sprintf("topic %s is said to be in trouble: %s", topic.Topic, topic.Trouble))
+		}
 	}
 	return lag, nil
 }

@@ -4,8 +4,7 @@
 // it.
 //
 // It needs Java 17 or newer and, the first time, Maven, which resolves Kafka
-// from integration/kafka/pom.xml of this module. The class path that Maven found
-// is remembered; while its files exist, Maven is not run again.
+// from integration/kafka/pom.xml of this module (package maven).
 //
 // [Server.Kill] is a crash and [Server.Restart] brings the same data back on the
 // same port. The caller ends every server with [Server.Stop].

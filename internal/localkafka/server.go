@@ -20,6 +20,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/tandem-outbox/tandem/internal/localproc"
+	"github.com/tandem-outbox/tandem/internal/maven"
 )
 
 const (
@@ -29,6 +30,7 @@ const (
 	askTimeout   = 2 * time.Second
 	heap         = "-Xmx512m"
 	nodeID       = 1
+	oldestJava   = 17 // what the brokers of Kafka 4 need
 )
 
 // ErrUnavailable says that this machine lacks what Kafka needs.
@@ -64,8 +66,8 @@ type Server struct {
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{}
 	var err error
-	if s.java, err = java(ctx); err == nil {
-		s.classPath, err = classPath(ctx)
+	if s.java, err = maven.Java(ctx, oldestJava); err == nil {
+		s.classPath, err = maven.ClassPath(ctx, "kafka", "integration", "kafka", "pom.xml")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; install Java %d or newer and Maven "+

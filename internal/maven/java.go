@@ -1,4 +1,4 @@
-package localkafka
+package maven
 
 import (
 	"context"
@@ -10,14 +10,11 @@ import (
 	"strconv"
 )
 
-// oldestJava is what the brokers of Kafka 4 need.
-const oldestJava = 17
-
 var javaVersion = regexp.MustCompile(`version "(\d+)`)
 
-// java returns the program of a Java that is new enough: that of JAVA_HOME,
-// else that of PATH.
-func java(ctx context.Context) (string, error) {
+// Java returns the program of a Java that has at least the given major version:
+// that of JAVA_HOME, else that of PATH.
+func Java(ctx context.Context, oldest int) (string, error) {
 	program := "java"
 	if home := os.Getenv("JAVA_HOME"); home != "" {
 		program = filepath.Join(home, "bin", "java")
@@ -34,8 +31,8 @@ func java(ctx context.Context) (string, error) {
 	if match == nil {
 		return "", fmt.Errorf("%s -version does not say a version: %q", path, firstLines(out, 1))
 	}
-	if major, err := strconv.Atoi(string(match[1])); err != nil || major < oldestJava {
-		return "", fmt.Errorf("%s is Java %s, older than %d", path, match[1], oldestJava)
+	if major, err := strconv.Atoi(string(match[1])); err != nil || major < oldest {
+		return "", fmt.Errorf("%s is Java %s, older than %d", path, match[1], oldest)
 	}
 	return path, nil
 }

@@ -1,4 +1,4 @@
-package localkafka
+package maven
 
 import (
 	"context"
@@ -14,20 +14,17 @@ import (
 	"github.com/tandem-outbox/tandem/internal/localproc"
 )
 
-// mavenTimeout bounds the resolution, the download of some 45 MB included.
-const mavenTimeout = 5 * time.Minute
+// resolveTimeout bounds the resolution, a download of some 45 MB included.
+const resolveTimeout = 5 * time.Minute
 
-// pomPath is where the dependencies of a broker stand in this module.
-var pomPath = filepath.Join("integration", "kafka", "pom.xml")
-
-// classPath returns Kafka's class path, resolved by the first process that
-// needs it.
-func classPath(ctx context.Context) (string, error) {
-	root, err := moduleRoot()
+// ClassPath returns the class path of the dependencies that stand in a pom.xml of
+// this module, given by its path from the module's root. The name is what the
+// remembered class path is called by.
+func ClassPath(ctx context.Context, name string, path ...string) (string, error) {
+	pom, err := find(filepath.Join(path...))
 	if err != nil {
 		return "", err
 	}
-	pom := filepath.Join(root, pomPath)
 	content, err := os.ReadFile(pom)
 	if err != nil {
 		return "", err
@@ -36,7 +33,7 @@ func classPath(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(cache, fmt.Sprintf("kafka-%x.classpath", sha256.Sum256(content)))
+	file := filepath.Join(cache, fmt.Sprintf("%s-%x.classpath", name, sha256.Sum256(content)))
 	var found string
 	err = localproc.Exclusively(file+".lock", func() error {
 		if found = remembered(file); found != "" {
@@ -61,7 +58,7 @@ func remembered(file string) string {
 	}
 	path := strings.TrimSpace(string(content))
 	for _, jar := range filepath.SplitList(path) {
-		if _, err := os.Stat(jar); err != nil {
+		if !exists(jar) {
 			return ""
 		}
 	}
@@ -73,14 +70,14 @@ func resolve(ctx context.Context, pom, file string) error {
 	if err != nil {
 		return fmt.Errorf("apache Maven (mvn) is not installed: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, mavenTimeout, fmt.Errorf("gave up after %s", mavenTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, resolveTimeout, fmt.Errorf("gave up after %s", resolveTimeout))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, maven, "--quiet", "--batch-mode", "--no-transfer-progress",
 		"--file", pom, "dependency:build-classpath", "-Dmdep.outputFile="+file)
 	localproc.Prepare(cmd, nil)
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("maven could not resolve Kafka from %s: %w\n%s", pom, errors.Join(err, context.Cause(ctx)), firstLines(out, 10))
+		return fmt.Errorf("maven could not resolve %s: %w\n%s", pom, errors.Join(err, context.Cause(ctx)), firstLines(out, 10))
 	}
 	return nil
 }
@@ -90,19 +87,24 @@ func firstLines(out []byte, n int) string {
 	return strings.Join(lines[:min(n, len(lines))], "\n")
 }
 
-// moduleRoot finds this module's source, from the directory that tests run in
+// find looks for a file of this module, from the directory that tests run in
 // upwards.
-func moduleRoot() (string, error) {
+func find(path string) (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for start := dir; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, pomPath)); err == nil {
-			return dir, nil
+		if file := filepath.Join(dir, path); exists(file) {
+			return file, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("found no %s in %s or above; run inside the module's source", pomPath, start)
+			return "", fmt.Errorf("found no %s in %s or above; run inside the module's source", path, start)
 		}
 	}
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
