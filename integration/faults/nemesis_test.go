@@ -181,6 +181,7 @@ func (r *run) restartPostgres(ctx context.Context, f fault) bool {
 			defer p.postgres.Heal()
 		}
 		pause(ctx, f.lasts)
+		r.tail.await(ctx, time.Second)
 	}
 	if err := r.slot.postgres.StopImmediate(); err != nil {
 		r.fail("stop PostgreSQL: %v", err)
@@ -290,6 +291,9 @@ func (r *run) addPartition(ctx context.Context, f fault) bool {
 	if !r.plan.real {
 		r.offered.stall(true)
 		defer r.offered.stall(false)
+		if !r.lose(ctx, r.offered.refused, func() {}) {
+			return false
+		}
 		defer pause(ctx, 200*time.Millisecond+2*f.lasts)
 	}
 	res, err := r.admin.CreatePartitions(ctx, 1, r.topics[growing])

@@ -19,11 +19,12 @@ type offered struct {
 	stalled  bool // the partitions that the topic began with take nothing
 	refusing bool // of the request that is being looked at
 	begin    []int32
+	refused  chan struct{} // holds one if an event was refused here
 }
 
 // watchOffers looks at every request before anything else does.
 func watchOffers(c *kfake.Cluster, topic string, partitions int32) *offered {
-	o := &offered{first: map[string]time.Time{}}
+	o := &offered{first: map[string]time.Time{}, refused: make(chan struct{}, 1)}
 	for p := range partitions {
 		o.begin = append(o.begin, p)
 	}
@@ -40,11 +41,21 @@ func (o *offered) stall(on bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stalled = on
+	select { // of before
+	case <-o.refused:
+	default:
+	}
 }
 
 func (o *offered) refuses(kmsg.Request) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.refusing {
+		select {
+		case o.refused <- struct{}{}:
+		default:
+		}
+	}
 	return o.refusing
 }
 

@@ -21,13 +21,15 @@ type tail struct {
 	t       *testing.T
 	brokers []string
 
+	grows chan struct{} // holds one if something was seen
+
 	mu   sync.Mutex
 	seen map[string]time.Time // when an id was first seen
 }
 
 func newTail(t *testing.T, brokers []string) *tail {
 	t.Helper()
-	return &tail{t: t, brokers: brokers, seen: map[string]time.Time{}}
+	return &tail{t: t, brokers: brokers, seen: map[string]time.Time{}, grows: make(chan struct{}, 1)}
 }
 
 // follow reads topics from their beginnings until what it returns is called, and
@@ -50,6 +52,10 @@ func (l *tail) follow(topics ...string) (stop func()) {
 				}
 			})
 			l.mu.Unlock()
+			select {
+			case l.grows <- struct{}{}:
+			default:
+			}
 		}
 	}()
 	stop = sync.OnceFunc(func() {
@@ -59,6 +65,20 @@ func (l *tail) follow(topics ...string) (stop func()) {
 	})
 	l.t.Cleanup(stop)
 	return stop
+}
+
+// await returns when something comes from now on, or after d.
+func (l *tail) await(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	select {
+	case <-l.grows: // before
+	default:
+	}
+	select {
+	case <-l.grows:
+	case <-ctx.Done():
+	}
 }
 
 // at is when the event was first seen; zero if it was not.
