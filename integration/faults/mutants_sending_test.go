@@ -15,7 +15,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{inversion},
 			needs: "Several events of a key within the time of a request; a slow, throttled or cut connection to Kafka.",
-			seeds: 3,
+			seeds: 10,
 		},
 		{
 			name:   "the second half first",
@@ -26,7 +26,7 @@ func mutantsOfSending() []*mutant {
 			},
 			shows: []string{inversion},
 			needs: "Refused records in batches with several events of another key.",
-			seeds: 10,
+			seeds: 15,
 		},
 		{
 			name:   "no answer taken for a yes",
@@ -38,7 +38,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{lost},
 			needs: "Connections between relay and Kafka that are cut, or a broker that is killed or gives its partitions up.",
-			seeds: 2,
+			seeds: 10,
 		},
 		{
 			name:   "at most once, again",
@@ -50,7 +50,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{twice},
 			needs: "At-most-once events, and answers of Kafka to their requests that are lost.",
-			seeds: 10,
+			seeds: 20,
 		},
 		{
 			name:   "a held key is not held",
@@ -62,7 +62,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{inversion},
 			needs: "Refused records, later events of their keys, and a redrive that brings them after these; or an oracle to which an event is out of order if an earlier one of its key is parked still.",
-			seeds: 3,
+			seeds: 10,
 		},
 		{
 			name:   "new partitions at once",
@@ -87,7 +87,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{early},
 			needs: "Several scheduled events, within a second of each other: each look for one finds the others too. The times of appending are compared.",
-			seeds: 2,
+			seeds: 10,
 		},
 	}
 }
