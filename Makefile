@@ -3,6 +3,7 @@
 # make bench  measure it
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
 # make faults  break everything at once, and judge what is left (SEEDS=900 KAFKA=100 FIRST=1 MINUTES=0)
+# make mutants  let the oracle of make faults judge systems that are wrong on purpose (ONLY='a held key')
 # make model  explore the models of relay and inbox, in TLA+, and their mutations
 # make fuzz   every fuzz target in turn, for a while (FUZZTIME=20s)
 # make lint   what .ci/run does before the tests
@@ -17,10 +18,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FIRST   ?= 1
 MINUTES ?= 0
 FUZZTIME ?= 20s
+ONLY    ?=
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories faults model fuzz lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -51,6 +53,10 @@ stories: bin/with-servers
 faults:
 	cd integration/faults && $(GO) test -count=1 -parallel $(or $(AT_ONCE),6) -timeout 0 -run 'Fake|Kafka' -args \
 		-seeds $(or $(SEEDS),900) -kafka $(or $(KAFKA),100) -first $(FIRST) -minutes $(MINUTES) -lease $(or $(LEASE),1s)
+
+# Two mutants at a time, each with programs and servers of its own; seeds one after another.
+mutants:
+	cd integration/faults && $(GO) test -count=1 -tags mutants -run '^TestMutantsAreCaught$$' -v -parallel 2 -timeout 90m -args -first $(FIRST) -only '$(ONLY)'
 
 # Two at a time: each is a Java of its own.
 model:

@@ -46,6 +46,7 @@ type appearance struct {
 	partition      int32
 	offset         int64
 	at             time.Time // by the broker's clock; of a fake one, when its id was first seen
+	since          time.Time // no earlier than that; of a fake one, when its id was first offered; zero: not known
 	payload        faults.Payload
 }
 
@@ -101,7 +102,7 @@ func collect[T any](ctx context.Context, r *run, query string) ([]T, error) {
 
 // readTopic reads all of it anew, from the beginning.
 func (r *run) readTopic(ctx context.Context, topic, name string, h *history) error {
-	ctx, cancel := context.WithTimeout(ctx, r.slot.patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	ends, err := r.admin.ListEndOffsets(ctx, name)
 	if err == nil {
@@ -132,13 +133,13 @@ func (r *run) readTopic(ctx context.Context, topic, name string, h *history) err
 			return fmt.Errorf("topic %s cannot be read to its end: %w", name, ctx.Err())
 		}
 		fetches.EachRecord(func(record *kgo.Record) {
-			a := appearance{id: header(record, "ce_id"), topic: topic, key: string(record.Key), partition: record.Partition, offset: record.Offset, at: record.Timestamp}
+			a := appearance{id: header(record, "ce_id"), topic: topic, key: string(record.Key), partition: record.Partition, offset: record.Offset, at: record.Timestamp, since: record.Timestamp}
 			if err := json.Unmarshal(record.Value, &a.payload); err != nil {
 				r.fail("record %s/%d/%d: %v", topic, record.Partition, record.Offset, err)
 			}
 			a.payload.Pad = ""
 			if !h.clock { // kfake does not stamp them
-				a.at = r.tail.at(a.id)
+				a.at, a.since = r.tail.at(a.id), r.offered.at(a.id)
 			}
 			h.appearances = append(h.appearances, a)
 			if record.Offset+1 >= left[record.Partition] {

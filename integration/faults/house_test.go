@@ -32,21 +32,21 @@ type house struct {
 type slot struct {
 	postgres *localpg.Server
 	kafka    *localkafka.Server // nil where the brokers are fake ones
-	patience time.Duration      // how long everything may take to come to rest, by itself
 	runs     atomic.Int64
 }
 
-// patience is for machines that are busy with other things too.
+// patience is how long everything may take to come to rest, by itself: on machines
+// that are busy with other things too.
 const patience = 3 * time.Minute
 
 // template is the database that those of the runs are copies of.
 const template = "tandem_faults"
 
 // newHouse has so many slots. They are made as they are needed.
-func newHouse(p programs, real bool, slots int, patience time.Duration) *house {
+func newHouse(p programs, real bool, slots int) *house {
 	h := &house{programs: p, real: real, free: make(chan *slot, slots)}
 	for range slots {
-		h.free <- &slot{patience: patience}
+		h.free <- &slot{}
 	}
 	return h
 }
@@ -67,9 +67,11 @@ func (h *house) open(t *testing.T, parent *testing.T) *slot {
 		s.postgres = testservers.OwnPostgres(parent, map[string]string{
 			// What a crash of the server forgets is what it had in its own memory; that
 			// of the machine outlives it, synced or not.
-			"fsync":           strconv.FormatBool(h.real),
-			"shared_buffers":  "32MB",
-			"max_connections": "100",
+			"fsync": strconv.FormatBool(h.real),
+			// That of the server holds what nobody has waited for, for so long.
+			"wal_writer_delay": "1s",
+			"shared_buffers":   "32MB",
+			"max_connections":  "100",
 			// Other writers are waited for, but not long.
 			"deadlock_timeout": "100ms",
 		})

@@ -30,7 +30,7 @@ func TestKafka(t *testing.T) { sweep(t, true, *kafkas) }
 
 // sweep carries out so many runs, some at a time.
 func sweep(t *testing.T, real bool, runs int) {
-	h := newHouse(build(t, nil), real, atOnce(t), patience)
+	h := newHouse(build(t, nil), real, atOnce(t))
 	var all sum
 	t.Run("seeds", func(parent *testing.T) {
 		for seed := *first; seed < *first+uint64(runs); seed++ {

@@ -22,7 +22,7 @@ type mutant struct {
 	shows  []string // what the oracle is to report: one of these
 	needs  string   // what must happen in a run for it to show
 	real   bool     // it takes a real Kafka
-	seeds  int      // by which seed it must have shown
+	seeds  int      // within how many it must have shown: far more than it takes
 }
 
 // edit replaces text that occurs exactly once in a file.

@@ -4,6 +4,7 @@ package faults_test
 
 import (
 	"flag"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,27 +13,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var only = flag.String("only", "", "the mutants whose names have this in them")
+var only = flag.String("only", "", "the mutants whose names match this regular expression")
 
 // signs are how the oracle's words begin for what a mutant shows.
-var signs = map[string][]string{
-	lost: {"lost: ", "left: "}, doubled: {"doubled: "}, inversion: {"inversion: "}, uncommitted: {"uncommitted: "}, twice: {"twice: "}, early: {"early: "},
+var signs = map[string]string{
+	lost: "lost: ", doubled: "doubled: ", inversion: "inversion: ", uncommitted: "uncommitted: ", twice: "twice: ", early: "early: ",
+	miscounted: "consumers count",
 }
 
 // Each mutant is caught by its seed at the latest, and by what it is known to
 // break. Runs of a mutant go on one after another; several mutants at a time.
 func TestMutantsAreCaught(t *testing.T) {
+	chosen, err := regexp.Compile(*only)
+	require.NoError(t, err)
 	for _, m := range mutants() {
-		if !strings.Contains(m.name, *only) {
+		if !chosen.MatchString(m.name) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(build(t, m), m.real, 1, 20*time.Second)
+			h := newHouse(build(t, m), m.real, 1)
+			begun := time.Now()
 			for seed := *first; seed < *first+uint64(m.seeds); seed++ {
 				found := hunt(t, h, newPlan(seed, m.real))
+				t.Logf("seed %d: %q", seed, found[:min(len(found), 6)])
 				if at := slices.IndexFunc(found, m.shown); at >= 0 {
-					t.Logf("caught with seed %d, the %d. of %d: %s", seed, seed-*first+1, m.seeds, found[at])
+					t.Logf("caught with seed %d, the %d. of %d, in %s: %s", seed, seed-*first+1, m.seeds, time.Since(begun).Round(time.Second), found[at])
 					return
 				}
 			}
@@ -44,10 +50,15 @@ func TestMutantsAreCaught(t *testing.T) {
 // hunt carries out a run of a mutant, in which anything may be wrong.
 func hunt(t *testing.T, h *house, p plan) (found []string) {
 	t.Helper()
+	parent := t
 	t.Run("run", func(t *testing.T) { // what it started is put away before the next
-		r := newRun(t, h, t, p)
+		r := newRun(t, h, parent, p)
 		r.carryOut(t.Context())
-		found = r.found()
+		for _, what := range r.found() {
+			if r.idle || !strings.HasPrefix(what, signs[lost]) { // else it may come yet
+				found = append(found, what)
+			}
+		}
 	})
 	require.False(t, t.Failed())
 	return found
@@ -55,6 +66,6 @@ func hunt(t *testing.T, h *house, p plan) (found []string) {
 
 func (m *mutant) shown(found string) bool {
 	return slices.ContainsFunc(m.shows, func(what string) bool {
-		return slices.ContainsFunc(signs[what], func(sign string) bool { return strings.HasPrefix(found, sign) })
+		return strings.HasPrefix(found, signs[what])
 	})
 }

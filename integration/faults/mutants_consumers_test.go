@@ -16,7 +16,7 @@ func mutantsOfConsumers() []*mutant {
 			}},
 			shows: []string{lost},
 			needs: "A consumer that is killed within a transaction, or gives its partitions up while the database does not answer.",
-			seeds: 5,
+			seeds: 15,
 		},
 		{
 			name:   "ids outside the transaction",
@@ -30,7 +30,7 @@ func mutantsOfConsumers() []*mutant {
 			}},
 			shows: []string{lost},
 			needs: "A handler that fails, or a consumer that is killed or loses its database within a transaction.",
-			seeds: 2,
+			seeds: 10,
 		},
 		{
 			name:   "ids not recorded",
@@ -42,7 +42,7 @@ func mutantsOfConsumers() []*mutant {
 			}},
 			shows: []string{doubled},
 			needs: "Anything that is delivered twice.",
-			seeds: 2,
+			seeds: 10,
 		},
 		{
 			name:   "an id for all its copies",
@@ -55,7 +55,7 @@ func mutantsOfConsumers() []*mutant {
 			}},
 			shows: []string{doubled},
 			needs: "A relay that repeats what it has published before the consumer has fetched it: a produce answer that is lost, a relay killed while the consumer is behind.",
-			seeds: 5,
+			seeds: 15,
 		},
 		{
 			name:   "the consumer holds no key",
@@ -67,7 +67,7 @@ func mutantsOfConsumers() []*mutant {
 			}},
 			shows: []string{inversion},
 			needs: "Messages that fail once and then succeed, with later ones of their key.",
-			seeds: 2,
+			seeds: 10,
 		},
 		{
 			name:   "no answer to COMMIT taken for a yes",
@@ -77,9 +77,9 @@ func mutantsOfConsumers() []*mutant {
 				old:  "\tif err := s.commit(ctx); err != nil {\n",
 				new:  "\tif err := s.commit(ctx); err != nil && code(err) != \"\" {\n",
 			}},
-			shows: []string{lost},
+			shows: []string{lost, miscounted},
 			needs: "A consumer's connection to the database that is lost before COMMIT arrives there.",
-			seeds: 20,
+			seeds: 30,
 		},
 	}
 }

@@ -15,7 +15,7 @@ func mutantsOfSaving() []*mutant {
 			}},
 			shows: []string{lost},
 			needs: "A relay that is killed, or loses a server, while events are under way.",
-			seeds: 5,
+			seeds: 10,
 		},
 		{
 			name:   "the newest acknowledgement counts",
@@ -35,7 +35,7 @@ func mutantsOfSaving() []*mutant {
 			},
 			shows: []string{twice},
 			needs: "The working relay frozen beyond its lease, and at-most-once events afterwards. The mutant has migrated the database.",
-			seeds: 5,
+			seeds: 15,
 		},
 		{
 			name:   "set aside after the checkpoint",
@@ -48,7 +48,7 @@ func mutantsOfSaving() []*mutant {
 			}},
 			shows: []string{lost},
 			needs: "Scheduled, refused or held events, and a relay that is killed or whose save gets no answer.",
-			seeds: 10,
+			seeds: 15,
 		},
 		{
 			name:   "a stored event is taken out before it is acknowledged",
@@ -60,7 +60,7 @@ func mutantsOfSaving() []*mutant {
 			}},
 			shows: []string{lost},
 			needs: "Scheduled events that are due while Kafka does not answer, or a lane is slow, and then a relay that is killed or loses its database.",
-			seeds: 15,
+			seeds: 20,
 		},
 		{
 			name:   "claims not saved",

@@ -15,7 +15,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{inversion},
 			needs: "Several events of a key within the time of a request; a slow, throttled or cut connection to Kafka.",
-			seeds: 3,
+			seeds: 10,
 		},
 		{
 			name:   "the second half first",
@@ -26,7 +26,7 @@ func mutantsOfSending() []*mutant {
 			},
 			shows: []string{inversion},
 			needs: "Refused records in batches with several events of another key.",
-			seeds: 10,
+			seeds: 15,
 		},
 		{
 			name:   "no answer taken for a yes",
@@ -38,7 +38,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{lost},
 			needs: "Connections between relay and Kafka that are cut, or a broker that is killed or gives its partitions up.",
-			seeds: 2,
+			seeds: 10,
 		},
 		{
 			name:   "at most once, again",
@@ -50,7 +50,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{twice},
 			needs: "At-most-once events, and answers of Kafka to their requests that are lost.",
-			seeds: 10,
+			seeds: 20,
 		},
 		{
 			name:   "a held key is not held",
@@ -62,18 +62,19 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{inversion},
 			needs: "Refused records, later events of their keys, and a redrive that brings them after these; or an oracle to which an event is out of order if an earlier one of its key is parked still.",
-			seeds: 3,
+			seeds: 10,
 		},
 		{
 			name:   "new partitions at once",
 			breaks: "When a topic has grown, new events go to their new lanes while the old ones still have earlier events of the same keys.",
-			edits: []edit{{
-				file: "relay/topic.go",
-				old:  "\t\tif tp.under > 0 {\n\t\t\ttp.holding = true\n",
-				new:  "\t\tif tp.under < 0 {\n\t\t\ttp.holding = true\n",
-			}},
+			edits: []edit{
+				{"relay/topic.go", "\t\tif tp.under > 0 {\n\t\t\ttp.holding = true\n", "\t\tif tp.under < 0 {\n\t\t\ttp.holding = true\n"},
+				// A run lasts no longer than a relay takes to look.
+				{"relay/watch.go", "watchEvery = 5 * time.Second", "watchEvery = 50 * time.Millisecond"},
+				{"relay/relaykafka/config.go", "defaultMetadataTTL    = 5 * time.Second", "defaultMetadataTTL    = 50 * time.Millisecond"},
+			},
 			shows: []string{inversion},
-			needs: "A partition that is added while a lane of the topic is slow or repeats its request, and first appearances compared over partitions, by the time of appending.",
+			needs: "A partition that is added while a lane of the topic is slow or repeats its request, and first appearances compared over partitions.",
 			seeds: 60,
 		},
 		{
@@ -86,7 +87,7 @@ func mutantsOfSending() []*mutant {
 			}},
 			shows: []string{early},
 			needs: "Several scheduled events, within a second of each other: each look for one finds the others too. The times of appending are compared.",
-			seeds: 2,
+			seeds: 10,
 		},
 	}
 }

@@ -20,6 +20,7 @@ const (
 	uncommitted = "uncommitted published" // in the topic, and not in the database
 	twice       = "at-most-once twice"    // in the topic
 	early       = "scheduled event early" // by the database's clock
+	miscounted  = "miscounted"            // consumers say that they have handled more than they have
 )
 
 // mutants are the systems that the oracle must not take for a right one.

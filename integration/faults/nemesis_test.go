@@ -13,6 +13,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/internal/kafkaproxy"
 	"github.com/tandem-outbox/tandem/internal/pgproxy"
+	"github.com/tandem-outbox/tandem/internal/testlinks"
 )
 
 // kind is a kind of fault. do carries one out, all of it: when it returns, what
@@ -47,15 +48,13 @@ var kinds = []kind{
 	{name: "throttle", weight: 2, do: overLink(func(l link, f fault) { l.Throttle(5_000 + f.which) })},
 	{name: "half-open", weight: 4, do: overLink(func(l link, f fault) { l.HalfOpen(f.which%3 != 0, f.which%3 != 1) })},
 	{name: "a writer's COMMIT without an answer", weight: 3, do: func(r *run, ctx context.Context, f fault) bool {
-		return r.lose(ctx, r.writersLink.LoseReply(commits), r.writersLink.Withdraw)
+		return r.loseSQL(ctx, r.writersLink, commits, f)
 	}},
 	{name: "a checkpoint's save without an answer", weight: 3, do: func(r *run, ctx context.Context, f fault) bool {
-		l := r.relays[f.who].postgres
-		return r.lose(ctx, l.LoseReply(pgproxy.Containing("save_checkpoint")), l.Withdraw)
+		return r.loseSQL(ctx, r.relays[f.who].postgres, pgproxy.Containing("save_checkpoint"), f)
 	}},
 	{name: "a consumer's COMMIT without an answer", weight: 3, do: func(r *run, ctx context.Context, f fault) bool {
-		l := r.consumers[f.who].postgres
-		return r.lose(ctx, l.LoseReply(commits), l.Withdraw)
+		return r.loseSQL(ctx, r.consumers[f.who].postgres, commits, f)
 	}},
 	{name: "records without an answer", weight: 3, do: func(r *run, ctx context.Context, f fault) bool {
 		l := r.relays[f.who].kafka
@@ -169,9 +168,21 @@ func (r *run) handOver(_ context.Context, p *process) bool {
 	return true
 }
 
+// restartPostgres also restarts it when for a moment nobody has waited for the disk:
+// then it forgets what others may have seen.
 func (r *run) restartPostgres(ctx context.Context, f fault) bool {
 	r.postgresBusy.Lock()
 	defer r.postgresBusy.Unlock()
+	if f.which%2 == 0 {
+		r.hasty.Store(true)
+		defer r.hasty.Store(false)
+		for _, p := range r.consumers { // whose commits would flush for all
+			p.postgres.Down()
+			defer p.postgres.Heal()
+		}
+		pause(ctx, f.lasts)
+		r.tail.await(ctx, time.Second)
+	}
 	if err := r.slot.postgres.StopImmediate(); err != nil {
 		r.fail("stop PostgreSQL: %v", err)
 	}
@@ -179,6 +190,14 @@ func (r *run) restartPostgres(ctx context.Context, f fault) bool {
 		r.fail("start PostgreSQL again: %v", err)
 	}
 	return true
+}
+
+// loseSQL loses the answer to a statement, or the statement: who waits cannot tell.
+func (r *run) loseSQL(ctx context.Context, l *testlinks.Postgres, match func(pgproxy.Statement) bool, f fault) bool {
+	if f.which%2 == 0 {
+		return r.lose(ctx, l.LoseRequest(match), l.Withdraw)
+	}
+	return r.lose(ctx, l.LoseReply(match), l.Withdraw)
 }
 
 // lose waits until a reply was lost. It may not come: then nothing has happened.
@@ -261,12 +280,21 @@ func (r *run) restartKafka(ctx context.Context, f fault) bool {
 	return true
 }
 
-// addPartition makes keys move.
-func (r *run) addPartition(ctx context.Context, _ fault) bool {
+// addPartition makes keys move. Of the fake brokers' topic the partitions that were
+// there take nothing meanwhile, so that earlier events of such keys are under way.
+func (r *run) addPartition(ctx context.Context, f fault) bool {
 	r.topicsBusy.Lock()
 	defer r.topicsBusy.Unlock()
 	if r.grown {
 		return false
+	}
+	if !r.plan.real {
+		r.offered.stall(true)
+		defer r.offered.stall(false)
+		if !r.lose(ctx, r.offered.refused, func() {}) {
+			return false
+		}
+		defer pause(ctx, 200*time.Millisecond+2*f.lasts)
 	}
 	res, err := r.admin.CreatePartitions(ctx, 1, r.topics[growing])
 	r.grown = err == nil && res.Error() == nil

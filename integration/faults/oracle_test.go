@@ -136,29 +136,32 @@ func (h *history) orderOfKeys(x *index) (wrong []string) {
 		if key[0] == doomed && !h.remade.IsZero() {
 			continue
 		}
-		var last *appearance
+		var last []appearance
 		for _, f := range all {
 			records := x.records[f.ID]
-			if len(records) == 0 || !h.clock && scattered(records) {
+			if len(records) == 0 {
 				continue
 			}
-			if last != nil && h.before(records[0], *last) {
+			if last != nil && h.before(records, last) {
+				l := last[0]
 				wrong = append(wrong, fmt.Sprintf("inversion: %s/%s: event %d (%s, op %d, at%s) is before %d (%s, op %d, at%s)", key[0], key[1],
-					f.Seq, f.ID, f.Op, places(records), last.payload.Seq, last.id, last.payload.Op, places(x.records[last.id])))
+					f.Seq, f.ID, f.Op, places(records), l.payload.Seq, l.id, l.payload.Op, places(last)))
 			}
-			last = &records[0]
+			last = records
 		}
 	}
 	return wrong
 }
 
-// before compares partitions by the brokers' clock, where they have one, which
-// tells milliseconds.
-func (h *history) before(a, b appearance) bool {
-	if a.partition == b.partition {
-		return a.offset < b.offset
+// before tells whether an event has certainly appeared before another one. Between
+// partitions that is a matter of the brokers' clock, which tells milliseconds. Of
+// fake ones, which have none, it is one of what the run has seen: the one in its
+// topic, before the other one was even offered.
+func (h *history) before(a, b []appearance) bool {
+	if a[0].partition == b[0].partition && (h.clock || !scattered(a) && !scattered(b)) {
+		return a[0].offset < b[0].offset
 	}
-	return h.clock && a.at.Before(b.at)
+	return !a[0].at.IsZero() && a[0].at.Before(b[0].since)
 }
 
 // scattered records are in more than one partition: which of them was the first

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -65,14 +66,17 @@ type run struct {
 	relays, consumers []*process
 	writers           *writers
 	tail              *tail
+	offered           *offered // to fake brokers
 	journal           *journal
 
 	postgresBusy, topicsBusy sync.Mutex
+	hasty                    atomic.Bool // no writer waits for the disk
 	grown                    bool
 	remade                   time.Time // when the doomed topic was last made again
 	stopDoomed               func()    // stops following it
 
 	mu         sync.Mutex
+	idle       bool // at the end all who work say that all is done
 	happened   map[string]int
 	violations []string
 }
@@ -100,6 +104,9 @@ func newRun(t *testing.T, h *house, parent *testing.T, p plan) *run {
 		if topic != doomed {
 			stay = append(stay, r.topics[topic])
 		}
+	}
+	if r.fake != nil {
+		r.offered = watchOffers(r.fake, r.topics[growing], partitionsOf[growing])
 	}
 	r.tail.follow(stay...)
 	r.stopDoomed = r.tail.follow(r.topics[doomed])
@@ -147,7 +154,7 @@ func (r *run) dropTopics() {
 	if !r.plan.real {
 		return // they go with their cluster
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.slot.patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, name := range r.topics {
 		if _, err := r.admin.DeleteTopics(ctx, name); err != nil {
@@ -204,7 +211,7 @@ func (r *run) newWriters() *writers {
 
 // tandem runs a command of the program's, without a network in between.
 func (r *run) tandem(ctx context.Context, arguments ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.slot.patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.programs.tandem, append(arguments, "--database-url", r.database)...)
 	var text strings.Builder
@@ -240,14 +247,14 @@ func (r *run) met(name string) {
 
 // until waits for something that comes by itself.
 func (r *run) until(ctx context.Context, what string, there func(context.Context) bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, r.slot.patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for !there(ctx) {
 		if ctx.Err() != nil {
-			r.fail("not within %s: %s", r.slot.patience, what)
+			r.fail("not within %s: %s", patience, what)
 			return false
 		}
-		pause(ctx, 100*time.Millisecond)
+		pause(ctx, 200*time.Millisecond)
 	}
 	return true
 }

@@ -21,13 +21,15 @@ type tail struct {
 	t       *testing.T
 	brokers []string
 
+	grows chan struct{} // holds one if something was seen
+
 	mu   sync.Mutex
 	seen map[string]time.Time // when an id was first seen
 }
 
 func newTail(t *testing.T, brokers []string) *tail {
 	t.Helper()
-	return &tail{t: t, brokers: brokers, seen: map[string]time.Time{}}
+	return &tail{t: t, brokers: brokers, seen: map[string]time.Time{}, grows: make(chan struct{}, 1)}
 }
 
 // follow reads topics from their beginnings until what it returns is called, and
@@ -50,6 +52,10 @@ func (l *tail) follow(topics ...string) (stop func()) {
 				}
 			})
 			l.mu.Unlock()
+			select {
+			case l.grows <- struct{}{}:
+			default:
+			}
 		}
 	}()
 	stop = sync.OnceFunc(func() {
@@ -59,6 +65,20 @@ func (l *tail) follow(topics ...string) (stop func()) {
 	})
 	l.t.Cleanup(stop)
 	return stop
+}
+
+// await returns when something comes from now on, or after d.
+func (l *tail) await(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	select {
+	case <-l.grows: // before
+	default:
+	}
+	select {
+	case <-l.grows:
+	case <-ctx.Done():
+	}
 }
 
 // at is when the event was first seen; zero if it was not.
@@ -96,6 +116,10 @@ const (
 		UNION ALL SELECT 'request ' || request || ' is open' FROM tandem.request WHERE finished_at IS NULL`
 )
 
+// grace is for what is missing when all who work say that all is done: time for the
+// run itself to see it.
+const grace = 20 * time.Second
+
 // settle makes everything whole, and waits until nothing is left to be done.
 func (r *run) settle(ctx context.Context) {
 	for _, p := range r.processes() {
@@ -104,17 +128,26 @@ func (r *run) settle(ctx context.Context) {
 	}
 	r.writersLink.Heal()
 	var rest []string
-	settled := r.until(ctx, "everything is done", func(ctx context.Context) bool {
-		now, err := r.rest(ctx)
-		switch {
-		case err == nil:
-			rest = now
-		case ctx.Err() == nil:
-			rest = []string{err.Error()}
+	var idle time.Time // since when they say so
+	looked := r.until(ctx, "everything is done", func(ctx context.Context) bool {
+		missing, undone, err := r.rest(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				rest, idle = []string{err.Error()}, time.Time{}
+			}
+			return false
 		}
-		return err == nil && len(now) == 0
+		rest = append(missing, undone...)
+		switch {
+		case len(undone) > 0:
+			idle = time.Time{}
+		case idle.IsZero():
+			idle = time.Now()
+		}
+		return len(rest) == 0 || !idle.IsZero() && time.Since(idle) > grace
 	})
-	if !settled {
+	r.idle = !idle.IsZero()
+	if !looked || len(rest) > 0 {
 		for _, what := range rest[:min(len(rest), 20)] {
 			r.fail("left: %s", what)
 		}
@@ -137,33 +170,31 @@ func (r *run) describe(ctx context.Context) {
 	}
 }
 
-// rest is what has not come to rest.
-func (r *run) rest(ctx context.Context) (rest []string, err error) {
+// rest is what has not come to rest: what is missing, and what those who are to do
+// it say that they have not done.
+func (r *run) rest(ctx context.Context) (missing, undone []string, err error) {
 	unpublished, err := r.strings(ctx, unpublishedSQL, r.remade)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, id := range unpublished {
 		if r.tail.at(id).IsZero() {
-			rest = append(rest, "event "+id+" is not published")
+			missing = append(missing, "event "+id+" is not published")
 		}
 	}
 	unhandled, err := r.strings(ctx, unhandledSQL, consumed, r.name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, id := range unhandled {
-		rest = append(rest, "message "+id+" is not handled")
+		missing = append(missing, "message "+id+" is not handled")
 	}
 	restless, err := r.strings(ctx, restlessSQL)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	rest = append(rest, restless...)
-	if len(rest) > 0 {
-		return rest, nil
-	}
-	return r.lag(ctx)
+	lag, err := r.lag(ctx)
+	return missing, append(restless, lag...), err
 }
 
 // lag is what the group has not committed, and what the relay has not saved.

@@ -116,7 +116,7 @@ func (w *writers) drawDraft(r *rand.Rand) draft {
 	case n < 10:
 		d.topic, d.key = orders, fmt.Sprint("o", min(r.IntN(200), r.IntN(200)))
 	case n < 13:
-		d.topic, d.key = growing, fmt.Sprint("g", r.IntN(80))
+		d.topic, d.key = growing, fmt.Sprint("g", r.IntN(80)/4)
 	case n < 15:
 		d.topic, d.key = narrow, fmt.Sprint("n", r.IntN(120))
 	case n < 17:
@@ -179,11 +179,6 @@ func (w *writers) carryOut(ctx context.Context, t *transaction) {
 }
 
 func (t *transaction) write(ctx context.Context, tx pgx.Tx) error {
-	if t.async {
-		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
-			return err
-		}
-	}
 	if t.early > 0 {
 		if _, err := tx.Exec(ctx, `SELECT pg_current_xact_id()`); err != nil {
 			return err
@@ -194,7 +189,14 @@ func (t *transaction) write(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	pause(ctx, t.long)
-	return nil
+	if t.writer.run.hasty.Load() {
+		t.async = true
+	}
+	if !t.async {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`)
+	return err
 }
 
 func (t *transaction) writeAll(ctx context.Context, tx pgx.Tx) error {

@@ -44,7 +44,18 @@ func (p *Postgres) LoseReply(match func(pgproxy.Statement) bool) <-chan struct{}
 	return p.proxy.LoseReply(match)
 }
 
-// Withdraw takes back what LoseReply was told and no statement has met. Those
+// LoseRequest keeps the next statement that matches from the server, and resets every
+// connection; the channel is closed when that has happened.
+func (p *Postgres) LoseRequest(match func(pgproxy.Statement) bool) <-chan struct{} {
+	happened := make(chan struct{})
+	p.proxy.Before(match, func() {
+		p.proxy.Reset()
+		close(happened)
+	})
+	return happened
+}
+
+// Withdraw takes back what LoseReply and LoseRequest were told and no statement has met. Those
 // channels stay open.
 func (p *Postgres) Withdraw() { p.proxy.Withdraw() }
 

@@ -215,6 +215,21 @@ func TestReplyLostAtCommit(t *testing.T) {
 	}
 }
 
+func TestRequestLostAtCommit(t *testing.T) {
+	s := newShop(t)
+	client, other := s.client(), s.client()
+	lost := s.link.LoseRequest(isCommit)
+	err := pgx.BeginFunc(t.Context(), client, func(tx pgx.Tx) error { return s.insert(tx.Conn()) })
+	require.Error(t, err)
+	var refused *pgconn.PgError
+	require.NotErrorAs(t, err, &refused)
+	<-lost
+	require.Error(t, s.insert(other), "its connection is still there")
+	s.eventually(func() bool { return s.sessions("state LIKE 'idle%'") == 0 })
+	require.Equal(t, 0, s.rows(), "it is committed")
+	require.NoError(t, pgx.BeginFunc(t.Context(), s.client(), func(tx pgx.Tx) error { return s.insert(tx.Conn()) }))
+}
+
 func TestCancelRequestsPass(t *testing.T) {
 	s := newShop(t)
 	client := s.client()
