@@ -44,7 +44,7 @@ func mutantsOfSaving() []*mutant {
 				file: "relay/keeper.go",
 				old:  "always bool) error {\n\tfor {\n",
 				new: "always bool) error {\n\tif len(taken.entries) > 0 {\n\t\tif err := k.saveWith(ctx, at, &asides{}, true); err != nil {\n\t\t\treturn err\n\t\t}\n" +
-					"\t\t_ = sleep(ctx, 20*time.Millisecond)\n\t}\n\tfor {\n",
+					"\t\t_ = sleep(ctx, 150*time.Millisecond)\n\t}\n\tfor {\n",
 			}},
 			shows: []string{lost},
 			needs: "Scheduled, refused or held events, and a relay that is killed or whose save gets no answer.",
