@@ -5,6 +5,7 @@
 # make faults  break everything at once, and judge what is left (SEEDS=900 KAFKA=100 FIRST=1 MINUTES=0)
 # make mutants  let the oracle of make faults judge systems that are wrong on purpose (ONLY='a held key')
 # make model  explore the models of relay and inbox, in TLA+, and their mutations
+# make fuzz   every fuzz target in turn, for a while (FUZZTIME=20s)
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -16,11 +17,12 @@ TIMEOUT ?= 20m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FIRST   ?= 1
 MINUTES ?= 0
+FUZZTIME ?= 20s
 ONLY    ?=
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories faults mutants model lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -50,7 +52,7 @@ stories: bin/with-servers
 # servers of its own. SEEDS is of those on fake brokers, KAFKA of those on a real one.
 faults:
 	cd integration/faults && $(GO) test -count=1 -parallel $(or $(AT_ONCE),6) -timeout 0 -run 'Fake|Kafka' -args \
-		-seeds $(or $(SEEDS),900) -kafka $(or $(KAFKA),100) -first $(FIRST) -minutes $(MINUTES)
+		-seeds $(or $(SEEDS),900) -kafka $(or $(KAFKA),100) -first $(FIRST) -minutes $(MINUTES) -lease $(or $(LEASE),1s)
 
 # Two mutants at a time, each with programs and servers of its own; seeds one after another.
 mutants:
@@ -59,6 +61,9 @@ mutants:
 # Two at a time: each is a Java of its own.
 model:
 	cd integration/model && $(GO) test -count=1 -parallel 2 -timeout 30m -v
+
+fuzz: bin/with-servers
+	GO=$(GO) FUZZTIME=$(FUZZTIME) bin/with-servers -- .ci/fuzz
 
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...

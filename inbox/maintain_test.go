@@ -3,6 +3,7 @@ package inbox_test
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -45,4 +46,26 @@ func TestMaintainNeedsADatabase(t *testing.T) {
 	t.Parallel()
 	require.ErrorContains(t, inbox.Maintain(t.Context(), nil, nil), "db is nil")
 	require.ErrorContains(t, inbox.Maintain(t.Context(), (*pgxpool.Pool)(nil), nil), "db is nil")
+}
+
+// Stopped at any moment it returns, and leaves no session of the pool in use.
+func TestMaintainMayBeStoppedAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	admin, pool := store(t)
+	_, err := admin.Exec(t.Context(), `INSERT INTO tandem.inbox_foreign SELECT 'billing', n::text, now() - interval '91 days' FROM generate_series(1, 2000) AS n`)
+	require.NoError(t, err)
+	random := rand.New(rand.NewPCG(7, 8)) //nolint:gosec // to be repeated
+	for range 300 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(5000))*time.Microsecond)
+		require.NoError(t, inbox.Maintain(ctx, pool, slog.New(slog.DiscardHandler)))
+		cancel()
+	}
+	// The pool closes in the background what was interrupted.
+	require.Eventually(t, func() bool { return pool.Stat().AcquiredConns() == 0 }, 30*time.Second, time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = inbox.Maintain(ctx, pool, slog.New(slog.DiscardHandler)) })
+	require.Eventually(t, func() bool { return inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_foreign`) == 0 }, 30*time.Second, 10*time.Millisecond)
+	cancel()
+	running.Wait()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/outbox"
 )
@@ -139,3 +140,53 @@ func FuzzArrays(f *testing.F) {
 		require.Equal(t, want, events[0])
 	})
 }
+
+// FuzzEventID: an id that is taken is stored as the UUID that it spells.
+func FuzzEventID(f *testing.F) {
+	for _, id := range []string{outbox.NewID(), strings.ToUpper(outbox.NewID()), "00000000-0000-0000-0000-000000000000", "{00000000-0000-0000-0000-000000000000}",
+		"urn:uuid:00000000-0000-0000-0000-000000000000", "00000000000000000000000000000000", "0000000-00000-0000-0000-000000000000", "\x00", "x"} {
+		f.Add(id)
+	}
+	try := inPgx(f, asWriter(f, testservers.Migrated(f)), pgx.QueryExecModeCacheStatement, outbox.Add)
+	f.Fuzz(func(t *testing.T, id string) {
+		events, err := try(t, outbox.Event{Topic: "t", ID: id})
+		if err != nil {
+			field, _ := refusal(t, err)
+			require.Equal(t, "id", field)
+			return
+		}
+		if id != "" {
+			require.Equal(t, strings.ToLower(id), events[0].ID)
+		}
+	})
+}
+
+// FuzzCause: a handler may add events whatever the message was that it handles.
+func FuzzCause(f *testing.F) {
+	f.Add("m-2", "m-0", traceparent, "a=1")
+	f.Add("", "a\x00", "00-", strings.Repeat("x", 513))
+	f.Add("\xff", strings.Repeat("é", 501), "01"+traceparent[2:]+"-x", "\n")
+	try := inPgx(f, asWriter(f, testservers.Migrated(f)), pgx.QueryExecModeCacheStatement, outbox.Add)
+	f.Fuzz(func(t *testing.T, id, correlation, parent, state string) {
+		ctx := inbox.WithCause(t.Context(), inbox.Message{ID: id, Headers: []inbox.Header{
+			{Name: "ce_correlationid", Value: []byte(correlation)}, {Name: "traceparent", Value: []byte(parent)}, {Name: "tracestate", Value: []byte(state)},
+		}})
+		events, err := try(inContext{t, ctx}, outbox.Event{Topic: "t"})
+		require.NoError(t, err)
+		for name, value := range events[0].Headers {
+			want := map[string]string{"ce_causationid": id, "ce_correlationid": correlation, "traceparent": parent, "tracestate": state}[name]
+			if name == "ce_correlationid" && value != want {
+				want = id // where the message began it all
+			}
+			require.Equal(t, want, value, name)
+		}
+	})
+}
+
+// inContext is a test whose context is another's child.
+type inContext struct {
+	testing.TB
+	ctx context.Context
+}
+
+func (i inContext) Context() context.Context { return i.ctx }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tandem-outbox/tandem/internal/pgtext"
 )
 
 // What cannot be sent now is set aside: copied into tandem.deferred, so that the
@@ -53,8 +55,12 @@ type asides struct {
 	released []int64 // positions of stored events that were sent
 }
 
-// One save carries at most so many; more go before it, in saves of their own.
-const asidesPerSave = 1000
+const (
+	// One save carries at most so many; more go before it, in saves of their own.
+	asidesPerSave = 1000
+	// mostWords bounds, in bytes, what is kept of a broker's or publisher's error.
+	mostWords = 8000
+)
 
 func (a *asides) add(entries ...asideEntry) {
 	a.mu.Lock()
@@ -97,7 +103,11 @@ func (a *asides) next() (part *asides, last bool) {
 // arguments are what save_checkpoint is given; NULL where there is nothing.
 func (a *asides) arguments() (entries *string, released []int64, err error) {
 	if len(a.entries) > 0 {
-		text, err := json.Marshal(lastOfStored(a.entries))
+		said := slices.Clone(lastOfStored(a.entries))
+		for i := range said {
+			said[i].Reason, said[i].Hint = pgtext.Repaired(said[i].Reason, mostWords), pgtext.Repaired(said[i].Hint, mostWords)
+		}
+		text, err := json.Marshal(said)
 		if err != nil {
 			return nil, nil, fmt.Errorf("set events aside: %w", err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tandem-outbox/tandem/internal/pgtext"
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
@@ -167,6 +168,11 @@ func (c Config) check() error {
 	}
 	if err := schema.Check(c.Schema); err != nil {
 		bad("Config.Schema: %w", err)
+	}
+	for _, f := range []struct{ name, value string }{{"Holder", c.Holder}, {"Version", c.Version}} {
+		if f.value != pgtext.Repaired(f.value, len(f.value)) {
+			bad("Config.%s is %q, which Postgres cannot keep: it must be UTF-8 without zero bytes", f.name, f.value)
+		}
 	}
 	if c.Lease < 300*time.Millisecond {
 		bad("Config.Lease is %v, it must be at least 300ms", c.Lease)

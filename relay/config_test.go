@@ -21,6 +21,8 @@ func TestEveryWrongFieldIsNamedWithItsValues(t *testing.T) {
 		"database":  {func(c *relay.Config) { c.Database = nil }, []string{"Config.Database"}},
 		"publisher": {func(c *relay.Config) { c.Publisher = nil }, []string{"Config.Publisher"}},
 		"schema":    {func(c *relay.Config) { c.Schema = `a"b` }, []string{"Config.Schema", `a\"b`}},
+		"holder":    {func(c *relay.Config) { c.Holder = "a\x00" }, []string{"Config.Holder", `a\x00`}},
+		"version":   {func(c *relay.Config) { c.Version = "\xff" }, []string{"Config.Version", `\xff`}},
 		"lease":     {func(c *relay.Config) { c.Lease = 299 * time.Millisecond }, []string{"Config.Lease", "299ms"}},
 		"min poll":  {func(c *relay.Config) { c.MinPoll = -time.Second }, []string{"Config.MinPoll", "-1s"}},
 		"polls":     {func(c *relay.Config) { c.MinPoll = time.Second }, []string{"Config.MinPoll", "1s", "Config.MaxPoll", "50ms"}},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tandem-outbox/tandem/internal/pgtext"
 	"github.com/tandem-outbox/tandem/relay/internal/facts"
 )
 
@@ -86,7 +87,7 @@ func topicFacts(topics []TopicStats) []facts.Topic {
 	for _, t := range topics[:min(len(topics), mostTopics)] {
 		f := facts.Topic{
 			Topic: t.Topic, Partitions: t.Partitions, Published: t.Published, Waiting: t.Waiting,
-			Trouble: t.Trouble, SetAside: t.SetAside,
+			Trouble: pgtext.Repaired(t.Trouble, mostWords), SetAside: t.SetAside,
 		}
 		if !t.Since.IsZero() {
 			f.Since = &t.Since

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/pgtext"
 )
 
 // replayer carries out operators' requests to publish events again, one request
@@ -229,7 +231,7 @@ func (q *replay) report(ctx context.Context, over bool) (mine bool, err error) {
 	var problem string
 	q.mu.Lock()
 	if q.why != nil {
-		problem = q.why.Error()
+		problem = pgtext.Repaired(q.why.Error(), mostWords)
 	}
 	q.mu.Unlock()
 	if missing := q.left - q.done - q.failed; over && missing > 0 && problem == "" {

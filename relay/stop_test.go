@@ -89,7 +89,7 @@ func TestUntilEmptyWaitsForTheLeaseOfAnother(t *testing.T) {
 }
 
 // Stopped at any moment of its start, of its work or of its standing by, a relay
-// leaves neither a goroutine (TestMain looks) nor its lease behind.
+// leaves neither a goroutine (TestMain looks) nor a session nor its lease behind.
 func TestARelayMayBeStoppedAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
@@ -108,6 +108,8 @@ func TestARelayMayBeStoppedAtAnyMoment(t *testing.T) {
 		cancel()
 	}
 	require.True(t, l.leaseIsFree(t))
+	// A server needs a moment to see that a client has gone.
+	l.await(t, `SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tandem relay%'`)
 	drain(t, cfg)
 	requireOrdered(t, m, sum)
 }

@@ -167,19 +167,26 @@ func TestRunManyTimesLeavesNothingBehind(t *testing.T) {
 	w.produce(0, "a")
 	w.produce(1, "b")
 	w.producer.Close()
+	named := w.pool.Config()
+	named.ConnConfig.RuntimeParams["application_name"] = "many times"
+	var err error
+	w.pool, err = pgxpool.NewWithConfig(t.Context(), named)
+	require.NoError(t, err)
+	defer w.pool.Close()
 	ignore := goleak.IgnoreCurrent()
 	consumer := w.consumer(w.config(), effect)
-	for i := range 100 {
+	for i := range 200 {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- consumer.Run(ctx) }()
 		// Sometimes at once, sometimes while joining, sometimes at work.
-		timer := time.AfterFunc(time.Duration(i)*500*time.Microsecond, cancel)
+		timer := time.AfterFunc(time.Duration(i)*250*time.Microsecond, cancel)
 		require.NoError(t, <-done)
 		timer.Stop()
 		cancel()
 	}
 	w.pool.Reset() // its health check may have been at work
+	w.awaitRow(`SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'many times'`)
 	goleak.VerifyNone(t, ignore)
 	stop := w.start(w.config(), effect)
 	w.awaitCommitted(0, 1)

@@ -172,8 +172,8 @@ func (p *partition) again(item *apply.Item, f *apply.Failure, broken bool) {
 // that messages do not come back together.
 func (c *Config) pause(attempts int) time.Duration {
 	pause := c.RetryMax
-	if doublings := attempts - 1; doublings < 32 && c.RetryMin<<doublings > 0 {
-		pause = min(pause, c.RetryMin<<doublings)
+	if doublings := attempts - 1; c.RetryMin <= c.RetryMax>>doublings {
+		pause = c.RetryMin << doublings
 	}
 	return pause/2 + rand.N(pause/2+1)
 }

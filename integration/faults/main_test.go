@@ -11,9 +11,12 @@ import (
 )
 
 var (
-	first   = flag.Uint64("first", 1, "the first seed")
-	seeds   = flag.Int("seeds", 24, "how many runs there are on fake brokers")
-	kafkas  = flag.Int("kafka", 5, "how many there are on a real Kafka")
+	first  = flag.Uint64("first", 1, "the first seed")
+	seeds  = flag.Int("seeds", 24, "how many runs there are on fake brokers")
+	kafkas = flag.Int("kafka", 5, "how many there are on a real Kafka")
+	// A term has to read where it is, and to save, before its lease is over; on a
+	// machine that does other things too that takes a while.
+	lease   = flag.Duration("lease", 2*time.Second, "the relays' lease")
 	minutes = flag.Int("minutes", 0, "begin no run after that many minutes, if it is not 0")
 )
 

@@ -49,12 +49,12 @@ func newPlan(seed uint64, real bool) plan {
 	p := plan{
 		seed: seed, real: real, gentle: r.IntN(6) == 0, handler: handlers[r.IntN(len(handlers))],
 		writers: 4 + r.IntN(5), pace: time.Duration(10+r.IntN(30)) * time.Millisecond, bulky: r.IntN(3) == 0,
-		save: time.Duration(2+r.IntN(40)) * time.Millisecond, lease: 600 * time.Millisecond, session: time.Second,
+		save: time.Duration(2+r.IntN(40)) * time.Millisecond, lease: *lease, session: *lease * 3 / 2,
 	}
 	p.calm = p.gentle && r.IntN(2) == 0
 	number := 18 + r.IntN(8)
 	if real {
-		p.lease, number = time.Second, 8+r.IntN(5)
+		number = 8 + r.IntN(5)
 	}
 	choice := p.choice()
 	for range number {

@@ -254,7 +254,7 @@ func (r *run) until(ctx context.Context, what string, there func(context.Context
 			r.fail("not within %s: %s", patience, what)
 			return false
 		}
-		pause(ctx, 100*time.Millisecond)
+		pause(ctx, 200*time.Millisecond)
 	}
 	return true
 }

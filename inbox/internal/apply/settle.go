@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/internal/pgtext"
 )
 
 // settle carries the verdicts out, in one round trip.
@@ -23,14 +22,14 @@ func (a *Applier) settle(ctx context.Context, s *Session, items []Item, result *
 		m, v := &item.Message, item.Verdict
 		if v != nil && v.State == Skipped && !item.Known {
 			pipeline.Queue(a.statements.drop, a.Consumer, m.Topic, m.Partition, m.Offset,
-				text(m.ID, idLimit), text(m.Type, idLimit), m.Key, text(errorText(v), textLimit), "consumer")
+				pgtext.Repaired(m.ID, idLimit), pgtext.Repaired(m.Type, idLimit), m.Key, pgtext.Repaired(errorText(v), textLimit), "consumer")
 		}
 		switch {
 		case v.aside() && item.Aside == 0:
 			a.store(pipeline, m, v, result)
 		case v.aside() && v.State != Held:
-			pipeline.Queue(a.statements.again, item.Aside, string(v.State), text(v.Reason, idLimit), text(errorText(v), textLimit), v.Hint,
-				text(string(v.Stack), textLimit), v.Attempts, v.Pause)
+			pipeline.Queue(a.statements.again, item.Aside, string(v.State), pgtext.Repaired(v.Reason, idLimit), pgtext.Repaired(errorText(v), textLimit), v.Hint,
+				pgtext.Repaired(string(v.Stack), textLimit), v.Attempts, v.Pause)
 		case item.Aside != 0 && !v.aside():
 			done = append(done, item.Aside)
 		}
@@ -53,8 +52,8 @@ func (a *Applier) store(pipeline *pgx.Batch, m *inbox.Message, v *Verdict, resul
 		names[i], values[i] = []byte(h.Name), h.Value
 	}
 	pipeline.Queue(a.statements.store, a.Consumer, m.Topic, m.Partition, m.Offset, digest(m), []byte(v.Lane), string(v.Scope),
-		string(v.State), text(v.Reason, idLimit), text(errorText(v), textLimit), v.Hint, text(string(v.Stack), textLimit), v.Attempts, v.Pause,
-		text(cmp.Or(v.ID, m.ID), idLimit), text(m.Type, idLimit), moment(m.Sent), m.Key, names, values, m.Value).Exec(func(tag pgconn.CommandTag) error {
+		string(v.State), pgtext.Repaired(v.Reason, idLimit), pgtext.Repaired(errorText(v), textLimit), v.Hint, pgtext.Repaired(string(v.Stack), textLimit), v.Attempts, v.Pause,
+		pgtext.Repaired(cmp.Or(v.ID, m.ID), idLimit), pgtext.Repaired(m.Type, idLimit), moment(m.Sent), m.Key, names, values, m.Value).Exec(func(tag pgconn.CommandTag) error {
 		result.Stored = result.Stored || tag.RowsAffected() == 0
 		return nil
 	})
@@ -84,13 +83,4 @@ func moment(t time.Time) time.Time {
 		return last
 	}
 	return t
-}
-
-// text is s as Postgres can keep it.
-func text(s string, limit int) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, string(utf8.RuneError)), "\x00", string(utf8.RuneError))
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "…"
-	}
-	return s
 }
