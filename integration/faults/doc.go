@@ -28,4 +28,7 @@
 //
 // The oracle is tested by systems that are wrong on purpose: mutants, which are
 // edits of the sources, applied as the programs are built (build tag mutants).
+//
+//	make mutants                      each is caught by what it is known to break
+//	make mutants ONLY='a held key'    one of them
 package faults

@@ -42,9 +42,10 @@ func mutantsOfSaving() []*mutant {
 			breaks: "The checkpoint passes events that are set aside in one save, and another one stores them a moment later.",
 			edits: []edit{{
 				file: "relay/keeper.go",
-				old:  "always bool) error {\n\tfor {\n",
-				new: "always bool) error {\n\tif len(taken.entries) > 0 {\n\t\tif err := k.saveWith(ctx, at, &asides{}, true); err != nil {\n\t\t\treturn err\n\t\t}\n" +
-					"\t\t_ = sleep(ctx, 20*time.Millisecond)\n\t}\n\tfor {\n",
+				old:  "\tat := k.tracker.checkpoint()\n\treturn k.saveWith(ctx, at, k.asides.take(), false)\n",
+				new: "\ttaken := k.asides.take()\n\tif len(taken.entries) > 0 {\n\t\t_ = sleep(ctx, 60*time.Millisecond)\n" +
+					"\t\tif err := k.saveWith(ctx, k.tracker.checkpoint(), &asides{}, true); err != nil {\n\t\t\tk.asides.giveBack(taken)\n\t\t\treturn err\n\t\t}\n" +
+					"\t\t_ = sleep(ctx, 100*time.Millisecond)\n\t}\n\treturn k.saveWith(ctx, k.tracker.checkpoint(), taken, false)\n",
 			}},
 			shows: []string{lost},
 			needs: "Scheduled, refused or held events, and a relay that is killed or whose save gets no answer.",

@@ -37,7 +37,7 @@ func newTail(t *testing.T, brokers []string) *tail {
 func (l *tail) follow(topics ...string) (stop func()) {
 	l.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(l.brokers...), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMaxWait(time.Second), kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(time.Second))
+		kgo.FetchMaxWait(time.Second), kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(100*time.Millisecond)) // a new partition is seen at once
 	require.NoError(l.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

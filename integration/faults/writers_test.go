@@ -133,11 +133,11 @@ func (w *writers) drawDraft(r *rand.Rand) draft {
 		return d
 	}
 	switch n := r.IntN(100); {
-	case n < 4 && d.topic == orders:
+	case n < 10 && d.topic == orders:
 		d.kind, d.after = scheduled, time.Duration(r.IntN(2000))*time.Millisecond
-	case n < 6 && d.topic == orders:
+	case n < 12 && d.topic == orders:
 		d.kind, d.until = expiring, time.Duration(50+r.IntN(1000))*time.Millisecond
-	case n < 10 && d.topic == orders && w.run.plan.bulky:
+	case n < 16 && d.topic == orders && w.run.plan.bulky:
 		d.kind, d.size = large, 20_000+r.IntN(80_000)
 	case n < 7 && d.topic == narrow:
 		d.kind, d.size = oversized, narrowBytes+1000
