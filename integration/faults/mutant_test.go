@@ -21,7 +21,6 @@ type mutant struct {
 	edits  []edit   // at least one
 	shows  []string // what the oracle is to report: one of these
 	needs  string   // what must happen in a run for it to show
-	real   bool     // it takes a real Kafka
 	seeds  int      // within how many it must have shown: far more than it takes
 }
 

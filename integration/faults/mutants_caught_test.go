@@ -32,10 +32,10 @@ func TestMutantsAreCaught(t *testing.T) {
 		}
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(build(t, m), m.real, 1)
+			h := newHouse(build(t, m), false, 1)
 			begun := time.Now()
 			for seed := *first; seed < *first+uint64(m.seeds); seed++ {
-				found := hunt(t, h, newPlan(seed, m.real))
+				found := hunt(t, h, newPlan(seed, false))
 				t.Logf("seed %d: %q", seed, found[:min(len(found), 6)])
 				if at := slices.IndexFunc(found, m.shown); at >= 0 {
 					t.Logf("caught with seed %d, the %d. of %d, in %s: %s", seed, seed-*first+1, m.seeds, time.Since(begun).Round(time.Second), found[at])

@@ -129,7 +129,9 @@ func (r *run) settle(ctx context.Context) {
 	r.writersLink.Heal()
 	var rest []string
 	var idle time.Time // since when they say so
+	dead := undertaker{run: r}
 	looked := r.until(ctx, "everything is done", func(ctx context.Context) bool {
+		dead.look(ctx)
 		missing, undone, err := r.rest(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
