@@ -134,8 +134,7 @@ func (c *Consumer) databaseError(err error) error {
 		return &StartError{Subject: "database", Err: err, Hint: "check the login and its password"}
 	case pg.Code == "3D000": // invalid_catalog_name
 		return &StartError{Subject: "database", Err: err, Hint: "check the database's name"}
-	// Also 25P03 and the like: the server ends a session that stood still.
-	case apply.Conflict(err), pg.Code[:2] == "57" || pg.Code[:2] == "53" || pg.Code[:2] == "08" || pg.Code == "25P03":
+	case apply.Repeats(err), pg.Code[:2] == "57" || pg.Code[:2] == "53":
 		return &unreachable{subject: "database", err: err}
 	}
 	return &StartError{Subject: "database", Err: err, Hint: "see the server's log"}

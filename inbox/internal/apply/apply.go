@@ -155,7 +155,7 @@ func (a *Applier) call(ctx context.Context, s *Session, messages []inbox.Message
 	case conn.PgConn().TxStatus() == 'I':
 		m := messages[0]
 		return fmt.Errorf("%w (message %s at %s/%d offset %d)", ErrEnded, m.ID, m.Topic, m.Partition, m.Offset)
-	case repeats(err):
+	case Repeats(err):
 		return fmt.Errorf("repeat the batch: %w", err)
 	case err != nil:
 		return failed(err)

@@ -100,9 +100,9 @@ func gaveUp(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// repeats tells whether a handler's error says more about the database than
-// about the handler.
-func repeats(err error) bool {
+// Repeats tells whether an error, a handler's too, says more about the database than
+// about who met it: what to do is to try again.
+func Repeats(err error) bool {
 	if Conflict(err) {
 		return true
 	}
@@ -119,7 +119,7 @@ func repeats(err error) bool {
 // commitError tells constraints that are checked at commit, which are the
 // handler's, from the rest.
 func commitError(err error, handled int) error {
-	if c := code(err); c != "" && !repeats(err) && handled > 0 {
+	if c := code(err); c != "" && !Repeats(err) && handled > 0 {
 		err = fmt.Errorf("commit: %w", err)
 		return &Failure{Index: -1, Err: err, Outcome: outcome.Of(err)}
 	}
