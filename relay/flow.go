@@ -26,6 +26,7 @@ import (
 // because what is held follows from what is stored.
 type flow struct {
 	*topic
+	trial  bool // the topic refused record after record when it began
 	failed bool // under the topic's lock
 
 	mu      sync.Mutex
@@ -119,7 +120,7 @@ func (tp *topic) runFlow(ctx context.Context) (err error) {
 func (tp *topic) beginFlow() *flow {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
-	tp.flow = &flow{topic: tp, changed: make(chan struct{}, 1)}
+	tp.flow = &flow{topic: tp, trial: tp.refusing, changed: make(chan struct{}, 1)}
 	tp.flowDue = false
 	tp.accepted, tp.again = false, nil
 	for _, l := range tp.lanes {

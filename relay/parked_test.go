@@ -220,6 +220,32 @@ func TestATopicThatRefusesEveryRecordIsSetAsideAsAWhole(t *testing.T) {
 	requireOrderedByKey(t, m, "small", 600)
 }
 
+// The limit of a topic that refuses record after record is mended while its events
+// are tried once more: those refused just before are tried again, and not parked.
+func TestRecordsRefusedBeforeTheTopicWasMendedAreNotParked(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	m := newMemory(1)
+	left := 25 // single records to be refused: 20 set the topic aside, the others come after it
+	m.fail = func(_ string, _ int, events []*relay.Event) error {
+		if left == 0 {
+			return nil
+		}
+		if len(events) == 1 {
+			left--
+		}
+		return &relay.PublishError{Verdict: relay.RefusedRecords, Err: errors.New("too large")}
+	}
+	_, stop := start(t, l.config(t, m))
+	l.exec(t, `INSERT INTO tandem.log (topic, key, payload)
+		SELECT 'small', 'k' || n % 50, n::text::bytea FROM generate_series(1, 500) AS n`)
+	m.await(t, 500)
+	require.NoError(t, stop())
+	require.Empty(t, l.setAside(t))
+	require.Zero(t, l.int(t, `SELECT count(*) FROM tandem.dropped`))
+	requireOrderedByKey(t, m, "small", 500)
+}
+
 // requireOrderedByKey checks the records of one topic: all of them once, and
 // those of a key in order.
 func requireOrderedByKey(t *testing.T, m *memory, topic string, n int) {

@@ -139,8 +139,17 @@ func (tp *topic) decideInTime() time.Duration {
 	return 0
 }
 
-// convict parks the suspects.
+// convict parks the suspects. But where the topic refused record after record when
+// the flow began, it may have been mended after they were refused: the next flow,
+// which begins with a topic that takes records, decides.
 func (tp *topic) convict() {
+	if tp.flow != nil && tp.flow.trial {
+		if len(tp.suspects) > 0 {
+			tp.acquit()
+			tp.wantFlow()
+		}
+		return
+	}
 	suspects, followers := tp.suspects, tp.followers
 	tp.suspects, tp.followers = nil, nil
 	for _, s := range suspects {
