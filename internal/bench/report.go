@@ -1,0 +1,47 @@
+package bench
+
+import "time"
+
+// Report is one run: --json prints it, and it is kept beside docs/benchmarks.md.
+type Report struct {
+	Started     time.Time   `json:"started"`
+	Environment Environment `json:"environment"`
+	Results     []Result    `json:"results"`
+}
+
+// Environment is where a run was made, and what of it matters to its figures.
+type Environment struct {
+	Tandem   string            `json:"tandem"` // version
+	Go       string            `json:"go"`
+	OS       string            `json:"os"`
+	CPU      string            `json:"cpu"`
+	Cores    int               `json:"cores"`
+	Memory   int64             `json:"memory_bytes,omitempty"`
+	Postgres string            `json:"postgres"`
+	Kafka    string            `json:"kafka"`
+	Settings map[string]string `json:"settings"` // of Postgres and of the topic
+}
+
+// Result is one measurement of one system.
+type Result struct {
+	Measure string `json:"measure"` // write, drain, steady, consume, idle
+	System  string `json:"system"`  // tandem, or a rival's name
+	Case    string `json:"case"`    // which of the measure's, as "pipelined" or "1000/s"
+	Clients int    `json:"clients,omitempty"`
+	Batch   int    `json:"batch,omitempty"`
+	Round   int    `json:"round"` // from 1
+
+	Events  int     `json:"events"`
+	Payload int     `json:"payload_bytes,omitempty"`
+	Seconds float64 `json:"seconds"`
+	Rate    float64 `json:"per_second"` // events, or transactions where Measure is write
+
+	// Latency by what it was measured to: "committed", "acknowledged", "received".
+	Latency map[string]Latency `json:"latency,omitempty"`
+	// CPU seconds by process: "relay", "postgres", "kafka".
+	CPU map[string]float64 `json:"cpu_seconds,omitempty"`
+	// PeakMemory is of the relay, or of what stands in its place.
+	PeakMemory int64  `json:"peak_memory_bytes,omitempty"`
+	Audit      *Audit `json:"audit,omitempty"`
+	Note       string `json:"note,omitempty"`
+}
