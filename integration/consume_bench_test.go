@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,88 +22,117 @@ import (
 )
 
 // BenchmarkConsume takes messages out of a topic of 4 partitions, in batches of
-// 100, each with one effect row: by a handler for each message and by one for
-// batches; and with poison, which keeps failing and is parked.
+// 100, each with one effect row in a table with a primary key. The handler makes
+// the effects of a batch in one statement (set), sends a statement for each in one
+// round trip (pipelined), or is called for each message (each). Each with an
+// inbox and without (see consumeWithout), in turns, so that both have the same
+// weather: in/out is the median of the rounds' ratios.
 func BenchmarkConsume(b *testing.B) {
-	for _, c := range []struct {
-		name   string
-		batch  bool
-		poison int // one message in so many; 0 is none
-	}{
-		{"each/clean", false, 0}, {"each/poison=10000", false, 10_000}, {"each/poison=100", false, 100},
-		{"batch/clean", true, 0}, {"batch/poison=10000", true, 10_000}, {"batch/poison=100", true, 100},
-	} {
-		b.Run(c.name, func(b *testing.B) {
+	for _, name := range []string{"set", "pipelined", "each"} {
+		b.Run(name, func(b *testing.B) {
+			const rounds = 5
+			var with, without, ratios []float64
 			for b.Loop() {
-				benchmarkConsume(b, c.batch, c.poison)
+				for range rounds {
+					i, o := benchmarkConsume(b, name, 0, true), benchmarkConsume(b, name, 0, false)
+					with, without, ratios = append(with, i), append(without, o), append(ratios, i/o)
+					b.Logf("with an inbox %.0f msg/s, without %.0f: %.2f", i, o, i/o)
+				}
 			}
+			b.ReportMetric(middle(with), "inbox-msg/s")
+			b.ReportMetric(middle(without), "without-msg/s")
+			b.ReportMetric(middle(ratios), "in/out")
 		})
 	}
 }
 
-func benchmarkConsume(b *testing.B, batch bool, poison int) {
+// BenchmarkConsumePoison is BenchmarkConsume with messages that keep failing, one
+// in so many, and are parked.
+func BenchmarkConsumePoison(b *testing.B) {
+	for _, name := range []string{"set", "each"} {
+		for _, every := range []int{10_000, 100} {
+			b.Run(fmt.Sprintf("%s/every=%d", name, every), func(b *testing.B) {
+				for b.Loop() {
+					b.ReportMetric(benchmarkConsume(b, name, every, true), "msg/s")
+				}
+			})
+		}
+	}
+}
+
+func middle(figures []float64) float64 {
+	slices.Sort(figures)
+	return figures[len(figures)/2]
+}
+
+// consumeBatch is the messages of a transaction.
+const consumeBatch = 100
+
+// benchmarkConsume consumes a topic to its end and returns messages a second.
+func benchmarkConsume(b *testing.B, style string, poison int, withInbox bool) float64 {
 	const messages, partitions = 200_000, 4
-	b.StopTimer()
 	topic := testservers.Topic(b, partitions)
-	address := testservers.Migrated(b)
-	pool, err := pgxpool.New(context.Background(), address+"&pool_max_conns=8")
+	pool, err := pgxpool.New(context.Background(), testservers.Migrated(b)+"&pool_max_conns=8")
 	require.NoError(b, err)
-	b.Cleanup(pool.Close)
-	_, err = pool.Exec(b.Context(), `CREATE TABLE public.effects (name text NOT NULL)`)
+	defer pool.Close()
+	_, err = pool.Exec(b.Context(), `CREATE TABLE public.effects (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL)`)
 	require.NoError(b, err)
 	fill(b, topic, messages, partitions, poison)
 
-	config := inboxkafka.Config{
-		Brokers: testservers.Kafka(b), Consumer: "bench", GroupID: topic, Topics: []string{topic},
-		BatchSize: 100, MaxAttempts: 1, Hold: inboxkafka.HoldNothing, Logger: slog.New(slog.DiscardHandler),
-	}
 	var done atomic.Int64
+	var started time.Time
+	var once sync.Once
 	over := make(chan struct{})
-	config.Hooks.Committed = func(t inboxkafka.Batch) {
-		if done.Add(int64(t.Handled+t.Parked)) >= messages {
+	committed := func(n int) {
+		// From the first batch on: to join a group takes its time.
+		once.Do(func() { started = time.Now() })
+		if done.Add(int64(n)) == messages {
 			close(over)
 		}
 	}
-	consumer, err := newBenchConsumer(config, pool, batch)
-	require.NoError(b, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
-	b.StartTimer()
-	started := time.Now()
-	go func() { stopped <- consumer.Run(ctx) }()
+	var parked atomic.Int64
+	if withInbox {
+		consumer, err := newBenchConsumer(inboxkafka.Config{
+			Brokers: testservers.Kafka(b), Consumer: "bench", GroupID: topic, Topics: []string{topic},
+			BatchSize: consumeBatch, MaxAttempts: 1, Hold: inboxkafka.HoldNothing, Logger: slog.New(slog.DiscardHandler),
+			Hooks: inboxkafka.Hooks{Committed: func(t inboxkafka.Batch) {
+				parked.Add(int64(t.Parked))
+				committed(t.Handled + t.Parked)
+			}},
+		}, pool, style)
+		require.NoError(b, err)
+		go func() { stopped <- consumer.Run(ctx) }()
+	} else {
+		go func() {
+			consumeWithout(b, ctx, topic, pool, effectsOf[style], committed)
+			stopped <- nil
+		}()
+	}
 	select {
 	case <-over:
 	case err := <-stopped:
 		b.Fatal(err)
 	}
 	took := time.Since(started)
-	b.StopTimer()
 	cancel()
 	require.NoError(b, <-stopped)
-	stats := consumer.Stats()
-	b.ReportMetric(messages/took.Seconds(), "msg/s")
-	b.Logf("%d messages in %v: %.0f msg/s, %d transactions, %d parked", messages, took.Round(time.Millisecond), messages/took.Seconds(), stats.Batches, stats.Parked)
 	var effects int
 	require.NoError(b, pool.QueryRow(b.Context(), `SELECT count(*) FROM public.effects`).Scan(&effects))
-	require.Equal(b, int(messages-stats.Parked), effects)
-	b.StartTimer()
+	require.Equal(b, messages-effects, int(parked.Load()))
+	return messages / took.Seconds()
 }
 
 var errPoison = errors.New("poison")
 
-func newBenchConsumer(config inboxkafka.Config, pool *pgxpool.Pool, batch bool) (*inboxkafka.Consumer, error) {
-	if !batch {
-		return inboxkafka.NewConsumer(config, pool, func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
-			if _, err := tx.Exec(ctx, `INSERT INTO public.effects (name) VALUES ($1)`, string(m.Value)); err != nil {
-				return err
-			}
-			if m.Header("poison") != "" {
-				return errPoison
-			}
-			return nil
-		})
-	}
-	return inboxkafka.NewBatchConsumer(config, pool, func(ctx context.Context, tx pgx.Tx, batch []inbox.Message) error {
+// insertEffect makes the effect of one message.
+const insertEffect = `INSERT INTO public.effects (name) VALUES ($1)`
+
+// effectsOf are handlers of batches by their style. A message that has "poison"
+// fails.
+var effectsOf = map[string]inbox.BatchHandler{
+	"set": func(ctx context.Context, tx pgx.Tx, batch []inbox.Message) error {
 		names := make([]string, len(batch))
 		for i, m := range batch {
 			names[i] = string(m.Value)
@@ -111,10 +142,38 @@ func newBenchConsumer(config inboxkafka.Config, pool *pgxpool.Pool, batch bool) 
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO public.effects (name) SELECT unnest($1::text[])`, names)
 		return err
+	},
+	"pipelined": func(ctx context.Context, tx pgx.Tx, batch []inbox.Message) error {
+		b := &pgx.Batch{}
+		for _, m := range batch {
+			b.Queue(insertEffect, string(m.Value))
+		}
+		return tx.SendBatch(ctx, b).Close()
+	},
+	"each": func(ctx context.Context, tx pgx.Tx, batch []inbox.Message) error {
+		for _, m := range batch {
+			if _, err := tx.Exec(ctx, insertEffect, string(m.Value)); err != nil {
+				return err
+			}
+			if m.Header("poison") != "" {
+				return errPoison
+			}
+		}
+		return nil
+	},
+}
+
+func newBenchConsumer(config inboxkafka.Config, pool *pgxpool.Pool, style string) (*inboxkafka.Consumer, error) {
+	handle := effectsOf[style]
+	if style != "each" {
+		return inboxkafka.NewBatchConsumer(config, pool, handle)
+	}
+	return inboxkafka.NewConsumer(config, pool, func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
+		return handle(ctx, tx, []inbox.Message{m})
 	})
 }
 
-// fill produces messages of 200 bytes, evenly over the partitions.
+// fill produces messages of 200 bytes with the headers of a relay, evenly over the partitions.
 func fill(b *testing.B, topic string, messages, partitions, poison int) {
 	b.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(testservers.Kafka(b)...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -123,6 +182,8 @@ func fill(b *testing.B, topic string, messages, partitions, poison int) {
 	failed := make(chan error, messages)
 	for i := range messages {
 		r := record(topic, int32(i/100%partitions), fmt.Sprintf("%0200d", i))
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: "ce_specversion", Value: []byte("1.0")}, kgo.RecordHeader{Key: "ce_source", Value: []byte("/tandem/bench")},
+			kgo.RecordHeader{Key: "ce_type", Value: []byte("bench.event")}, kgo.RecordHeader{Key: "ce_time", Value: []byte("2026-01-02T03:04:05.678Z")})
 		if poison > 0 && i%poison == poison/2 {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: "poison", Value: []byte("yes")})
 		}
