@@ -7,13 +7,14 @@ import (
 )
 
 // offsets commits a partition's offset beside the work, so that no batch waits
-// for Kafka's answer. The latest one counts; a crash repeats what was not
-// committed yet, and the inbox knows it.
+// for Kafka's answer, and not more often than every commitEvery. The latest one
+// counts; a crash repeats what was not committed yet, and the inbox knows it.
 type offsets struct {
-	commit func(offset int64) error // exclusive
-	latest chan asked               // holds one at most
-	done   chan struct{}
-	state  *PartitionStats
+	commit  func(offset int64) error // exclusive
+	latest  chan asked               // holds one at most
+	closing chan struct{}
+	done    chan struct{}
+	state   *PartitionStats
 
 	n int // of the offset that was asked for last
 
@@ -29,11 +30,16 @@ type asked struct {
 	offset int64
 }
 
+// commitEvery is the pause after an offset that was committed. To commit each
+// batch's costs more than it spares: kafka-go has one connection to the group's
+// coordinator, and requests that wait for their answers on it spin.
+const commitEvery = 100 * time.Millisecond
+
 // commitAgain is the pause before an offset is tried again.
 const commitAgain = time.Second
 
 func newOffsets(commit func(int64) error, t trouble, state *PartitionStats) *offsets {
-	return &offsets{commit: commit, latest: make(chan asked, 1), done: make(chan struct{}), trouble: t, state: state}
+	return &offsets{commit: commit, latest: make(chan asked, 1), closing: make(chan struct{}), done: make(chan struct{}), trouble: t, state: state}
 }
 
 // set asks for an offset to be committed. One goroutine calls it.
@@ -59,6 +65,17 @@ func (o *offsets) run() {
 			}
 			offset = newer
 		}
+		o.rest()
+	}
+}
+
+// rest waits for commitEvery, or until close is called.
+func (o *offsets) rest() {
+	over := time.NewTimer(commitEvery)
+	defer over.Stop()
+	select {
+	case <-o.closing:
+	case <-over.C:
 	}
 }
 
@@ -93,6 +110,7 @@ func (o *offsets) try(a asked) bool {
 
 // close waits until what was set last is committed, or was tried once more.
 func (o *offsets) close() {
+	close(o.closing)
 	close(o.latest)
 	<-o.done
 }
