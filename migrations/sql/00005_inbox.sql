@@ -5,11 +5,13 @@
 
 -- Tandem's own ids are UUIDv7, so a range of ids is a range of time: inserts
 -- stay at one end of one small index, and retention empties whole leaves while
--- the key stays unique across all of them.
+-- the key stays unique across all of them. The id comes first in the key: it
+-- decides every comparison on the way down the index, and a text would have to
+-- be compared before it.
 CREATE TABLE tandem.inbox (
     consumer   text NOT NULL,
     message_id uuid NOT NULL,
-    PRIMARY KEY (consumer, message_id)
+    PRIMARY KEY (message_id, consumer)
 ) PARTITION BY RANGE (message_id);
 
 -- Every other id: texts, and UUIDs that carry no time.

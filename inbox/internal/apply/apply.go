@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/tandem-outbox/tandem/inbox"
@@ -35,6 +36,7 @@ type Config struct {
 type Applier struct {
 	Config
 	statements statements
+	known      atomic.Pointer[bounds] // as the last batch found them; nil where none has
 }
 
 // New returns an Applier for a Config that has been checked.
@@ -180,7 +182,7 @@ func (a *Applier) guarded(ctx context.Context, s *Session, messages []inbox.Mess
 func statementsFor(name string) statements {
 	in := func(statement string) string { return schema.Rewrite(statement, name) }
 	return statements{
-		fence: in(fenceSQL), timed: in(timedSQL), foreign: in(foreignSQL), late: in(lateSQL), floor: in(floorSQL), lock: in(lockSQL),
+		fence: in(fenceSQL), covered: in(coveredSQL), timed: in(timedSQL), foreign: in(foreignSQL), late: in(lateSQL), bounds: in(boundsSQL), lock: in(lockSQL),
 		store: in(storeSQL), again: in(againSQL), done: in(doneSQL), drop: in(dropSQL),
 		claim: in(claimSQL), heads: in(headsSQL), count: in(countSQL), changed: in(changedSQL), rows: in(rowsSQL), beat: in(beatSQL),
 	}

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/ids"
@@ -20,14 +22,32 @@ type place struct {
 	index int
 }
 
+// bounds are the first moment that leaves cover, and the first after them. Both
+// only rise: what is above an old floor may be below the floor by now, what is
+// below an old ceiling has a leaf.
+type bounds struct{ floor, ceiling time.Time }
+
+func (b *bounds) cover(made time.Time) bool {
+	return b != nil && !made.Before(b.floor) && made.Before(b.ceiling)
+}
+
 // batch is the ids of a batch on their way into the inbox.
 type batch struct {
 	places               map[string]place
+	covered              []sent // the others that are timed are in timed
 	timed, foreign, late []string
 	rows                 []int64 // of tandem.inbox_aside
 	first                []bool  // which messages are new
 	refused              []place // what no leaf covers
 }
+
+// sent is an id that leaves cover, and the message that it licenses.
+type sent struct {
+	id    [16]byte
+	index int
+}
+
+func (s sent) compare(t sent) int { return bytes.Compare(s.id[:], t.id[:]) }
 
 // record looks at the fence, inserts the batch's ids and marks the messages that
 // are known, all in one round trip.
@@ -37,7 +57,7 @@ func (a *Applier) record(ctx context.Context, s *Session, fence *Fence, items []
 		return err
 	}
 	pipeline := &pgx.Batch{}
-	var epoch, floor int64
+	var epoch, floor, ceiling int64
 	var rows int
 	if fence != nil {
 		pipeline.Queue(a.statements.fence, a.Consumer, fence.Topic, fence.Partition).QueryRow(func(row pgx.Row) error {
@@ -56,9 +76,12 @@ func (a *Applier) record(ctx context.Context, s *Session, fence *Fence, items []
 			pipeline.Queue(statement, a.Consumer, sent).Query(b.read)
 		}
 	}
+	if len(b.covered) > 0 {
+		pipeline.Queue(a.statements.covered, a.Consumer, b.uuids()).Query(b.readCovered)
+	}
 	insert(a.statements.timed, b.timed)
-	if len(b.timed) > 0 {
-		pipeline.Queue(a.statements.floor).QueryRow(func(row pgx.Row) error { return row.Scan(&floor) })
+	if len(b.covered)+len(b.timed) > 0 {
+		pipeline.Queue(a.statements.bounds).QueryRow(func(row pgx.Row) error { return row.Scan(&floor, &ceiling) })
 	}
 	insert(a.statements.foreign, b.foreign)
 	insert(a.statements.late, b.late)
@@ -66,7 +89,12 @@ func (a *Applier) record(ctx context.Context, s *Session, fence *Fence, items []
 		return nil
 	}
 	if err := s.conn.SendBatch(ctx, pipeline).Close(); err != nil {
+		a.known.Store(nil) // this may be another database by now: a restored one, say
 		return fmt.Errorf("record the ids of a batch: %w", err)
+	}
+	now := bounds{time.UnixMilli(floor).UTC(), time.UnixMilli(ceiling).UTC()}
+	if ceiling > 0 {
+		a.known.Store(&now)
 	}
 	switch {
 	case fence != nil && epoch != fence.Epoch:
@@ -77,7 +105,7 @@ func (a *Applier) record(ctx context.Context, s *Session, fence *Fence, items []
 	for i := range items {
 		items[i].Known = !b.first[i]
 	}
-	return a.judge(items, b, time.UnixMilli(floor).UTC())
+	return a.judge(items, b, now.floor)
 }
 
 // sort gives every id its first message, and the ids in the one order in which
@@ -85,6 +113,7 @@ func (a *Applier) record(ctx context.Context, s *Session, fence *Fence, items []
 // more often than they deadlock.
 func (a *Applier) sort(items []Item) (*batch, error) {
 	b := &batch{places: make(map[string]place, len(items)), first: make([]bool, len(items))}
+	known := a.known.Load()
 	for i := range items {
 		item := &items[i]
 		item.Known = false
@@ -110,15 +139,40 @@ func (a *Applier) sort(items []Item) (*batch, error) {
 		switch {
 		case id.Timed && item.Proof == ByLate:
 			b.late = append(b.late, id.Text)
+		case id.Timed && known.cover(id.Made()):
+			b.covered = append(b.covered, sent{id.UUID(), i})
 		case id.Timed:
 			b.timed = append(b.timed, id.Text)
 		default:
 			b.foreign = append(b.foreign, id.Text)
 		}
 	}
+	slices.SortFunc(b.covered, sent.compare)
 	slices.Sort(b.timed)
 	slices.Sort(b.foreign)
 	return b, nil
+}
+
+// uuids are of a type that pgx can also send where it does not ask the server
+// for the parameters' types first (behind a pooler, say).
+func (b *batch) uuids() []pgtype.UUID {
+	ids := make([]pgtype.UUID, len(b.covered))
+	for i, s := range b.covered {
+		ids[i] = pgtype.UUID{Bytes: s.id, Valid: true}
+	}
+	return ids
+}
+
+// readCovered takes rows of covered ids that were new.
+func (b *batch) readCovered(rows pgx.Rows) error {
+	var id pgtype.UUID
+	_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+		if i, there := slices.BinarySearchFunc(b.covered, sent{id: id.Bytes}, sent.compare); there {
+			b.first[b.covered[i].index] = true
+		}
+		return nil
+	})
+	return err
 }
 
 // read takes rows of an id and whether a leaf covers it.

@@ -10,7 +10,8 @@ SET LOCAL lock_timeout = %d;
 SET LOCAL idle_in_transaction_session_timeout = %d`
 
 type statements struct {
-	fence, timed, foreign, late, floor, lock string
+	fence, covered, timed, foreign, late     string
+	bounds, lock                             string
 	store, again, done, drop                 string
 	claim, heads, count, changed, rows, beat string
 }
@@ -20,10 +21,20 @@ type statements struct {
 const fenceSQL = `
 SELECT epoch, changed FROM tandem.inbox_partition WHERE consumer = $1 AND topic = $2 AND partition = $3 FOR KEY SHARE`
 
-// timedSQL inserts the UUIDv7 that the leaves cover and returns those that were
-// new with true, and those that no leaf covers with false. The floor keeps an
-// insert off leaves that may be emptied, the ceiling off those not yet made.
+// coveredSQL inserts UUIDv7 that are known to be covered by leaves, in the order
+// in which they are sent, and returns those that were new. It has nothing to look
+// up, and so takes half the time of timedSQL.
 // Locks: ROW EXCLUSIVE on the inbox and the leaves of the ids.
+const coveredSQL = `
+INSERT INTO tandem.inbox (consumer, message_id)
+SELECT $1::text, id FROM unnest($2::uuid[]) AS id
+ON CONFLICT DO NOTHING
+RETURNING message_id`
+
+// timedSQL is coveredSQL for UUIDv7 of which it is not known: it inserts those
+// that the leaves cover and returns which were new with true, and those that no
+// leaf covers with false. The floor keeps an insert off leaves that may be
+// emptied, the ceiling off those not yet made.
 const timedSQL = `
 WITH bounds AS MATERIALIZED (
     SELECT tandem.uuid_at(tandem.inbox_floor_time()) AS low, tandem.uuid_at(ceiling) AS high FROM tandem.inbox_bounds
@@ -52,8 +63,9 @@ const lateSQL = `
 SELECT id::text, true FROM (SELECT id FROM unnest($2::text[]::uuid[]) AS id ORDER BY id) AS sent
 WHERE tandem.record_late($1::text, id)`
 
-// floorSQL reads the floor as it is now, whatever the snapshot.
-const floorSQL = `SELECT last_value FROM tandem.inbox_floor`
+// boundsSQL reads the floor as it is now, whatever the snapshot, and the ceiling;
+// both in Unix milliseconds, and neither ever falls.
+const boundsSQL = `SELECT last_value, (extract(epoch FROM ceiling) * 1000)::bigint FROM tandem.inbox_floor, tandem.inbox_bounds`
 
 // lockSQL locks the rows that messages were read from, so that no operator can
 // discard them meanwhile, and counts what is there.

@@ -3,8 +3,9 @@
 package ids
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -54,10 +55,20 @@ func Parse(s string) ID {
 	return ID{Text: s, Timed: s[14] == '7' && strings.ContainsRune("89ab", rune(s[19]))}
 }
 
+// UUID returns the bytes of a Timed id.
+func (id ID) UUID() (b [16]byte) {
+	digits := make([]byte, 0, 2*len(b))
+	for i, from := range []int{0, 9, 14, 19, 24} { // the groups
+		digits = append(digits, id.Text[from:from+[]int{8, 4, 4, 4, 12}[i]]...)
+	}
+	_, _ = hex.Decode(b[:], digits) // isUUID has looked at them
+	return b
+}
+
 // Made returns when a Timed id was made.
 func (id ID) Made() time.Time {
-	ms, _ := strconv.ParseInt(id.Text[:8]+id.Text[9:13], 16, 64)
-	return time.UnixMilli(ms).UTC()
+	b := id.UUID()
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:]) >> 16)).UTC()
 }
 
 func isUUID(s string) bool {
