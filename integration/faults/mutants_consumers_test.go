@@ -25,7 +25,7 @@ func mutantsOfConsumers() []*mutant {
 				file: "inbox/internal/apply/apply.go",
 				old:  "\tif result.Handled, err = a.handle(ctx, s, items); err != nil {\n",
 				new: "\tif err := s.commit(ctx); err != nil {\n\t\treturn Result{}, err\n\t}\n" +
-					"\tnext, err := a.Database.begin(ctx, limits{a.LockTimeout, a.IdleTimeout})\n\tif err != nil {\n\t\tcommitted = true\n\t\treturn Result{}, err\n\t}\n\ts = next\n" +
+					"\tnext, err := a.Database.begin(ctx, limits{a.LockTimeout, a.IdleTimeout}, nil)\n\tif err != nil {\n\t\tcommitted = true\n\t\treturn Result{}, err\n\t}\n\ts = next\n" +
 					"\tif result.Handled, err = a.handle(ctx, s, items); err != nil {\n",
 			}},
 			shows: []string{lost},

@@ -70,7 +70,11 @@ type Result struct {
 // in order, carries the verdicts out, and commits all of it. On an error nothing
 // was done. A nil fence asks for no claim.
 func (a *Applier) Apply(ctx context.Context, fence *Fence, items []Item) (result Result, err error) {
-	s, err := a.Database.begin(ctx, limits{a.LockTimeout, a.IdleTimeout})
+	b, err := a.sort(items)
+	if err != nil {
+		return Result{}, err
+	}
+	s, err := a.record(ctx, fence, b)
 	if err != nil {
 		return Result{}, err
 	}
@@ -80,9 +84,10 @@ func (a *Applier) Apply(ctx context.Context, fence *Fence, items []Item) (result
 			s.abort(ctx)
 		}
 	}()
-	if err := a.record(ctx, s, fence, items, &result); err != nil {
+	if err := a.judge(fence, items, b); err != nil {
 		return Result{}, err
 	}
+	result.Changed = b.found.changed
 	if result.Handled, err = a.handle(ctx, s, items); err != nil {
 		return Result{}, err
 	}

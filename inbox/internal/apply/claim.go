@@ -15,9 +15,9 @@ import (
 
 // Do runs statements in a transaction with the limits of a batch's.
 func (a *Applier) Do(ctx context.Context, work func(ctx context.Context, conn *pgx.Conn) error) (err error) {
-	s, err := a.Database.begin(ctx, limits{a.LockTimeout, a.IdleTimeout})
+	s, err := a.Database.begin(ctx, limits{a.LockTimeout, a.IdleTimeout}, nil)
 	if err != nil {
-		return err
+		return fmt.Errorf("begin a transaction: %w", err)
 	}
 	defer func() {
 		if err != nil {

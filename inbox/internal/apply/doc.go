@@ -1,9 +1,9 @@
 // Package apply is the inbox for a batch of messages: one transaction records
 // the ids and makes the effects of those that are new.
 //
-//	BEGIN READ COMMITTED with its time limits            one round trip
-//	look at the fence, insert the ids, learn which are
-//	new, lock the rows that messages were read from      one round trip, pipelined
+//	BEGIN READ COMMITTED, time limits, look at the
+//	fence, lock the rows that messages were read from,
+//	insert the ids, learn which are new                  one round trip, pipelined
 //	the handler, for each new message in order, or for all
 //	store what is set aside, delete what was done        one round trip, where there is any
 //	COMMIT                                               one round trip

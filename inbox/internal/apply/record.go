@@ -39,6 +39,14 @@ type batch struct {
 	rows                 []int64 // of tandem.inbox_aside
 	first                []bool  // which messages are new
 	refused              []place // what no leaf covers
+	found                found
+}
+
+// found is what else the transaction has found when the ids were recorded.
+type found struct {
+	epoch, changed int64  // of the partition
+	locked         int    // of batch.rows
+	bounds         bounds // zero where no id has a time
 }
 
 // sent is an id that leaves cover, and the message that it licenses.
@@ -49,63 +57,55 @@ type sent struct {
 
 func (s sent) compare(t sent) int { return bytes.Compare(s.id[:], t.id[:]) }
 
-// record looks at the fence, inserts the batch's ids and marks the messages that
-// are known, all in one round trip.
-func (a *Applier) record(ctx context.Context, s *Session, fence *Fence, items []Item, result *Result) error {
-	b, err := a.sort(items)
-	if err != nil {
-		return err
-	}
-	pipeline := &pgx.Batch{}
-	var epoch, floor, ceiling int64
-	var rows int
-	if fence != nil {
-		pipeline.Queue(a.statements.fence, a.Consumer, fence.Topic, fence.Partition).QueryRow(func(row pgx.Row) error {
-			err := row.Scan(&epoch, &result.Changed)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return nil // somebody has deleted it, which ends the claim too
-			}
-			return err
-		})
-	}
-	if len(b.rows) > 0 {
-		pipeline.Queue(a.statements.lock, b.rows).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
-	}
-	insert := func(statement string, sent []string) {
-		if len(sent) > 0 {
-			pipeline.Queue(statement, a.Consumer, sent).Query(b.read)
+// record begins the transaction, looks at the fence and inserts the batch's ids,
+// all in one round trip. What was found is for judge.
+func (a *Applier) record(ctx context.Context, fence *Fence, b *batch) (*Session, error) {
+	s, err := a.Database.begin(ctx, limits{a.LockTimeout, a.IdleTimeout}, func(pipeline *pgx.Batch) {
+		if fence != nil {
+			pipeline.Queue(a.statements.fence, a.Consumer, fence.Topic, fence.Partition).QueryRow(b.found.readFence)
 		}
-	}
-	if len(b.covered) > 0 {
-		pipeline.Queue(a.statements.covered, a.Consumer, b.uuids()).Query(b.readCovered)
-	}
-	insert(a.statements.timed, b.timed)
-	if len(b.covered)+len(b.timed) > 0 {
-		pipeline.Queue(a.statements.bounds).QueryRow(func(row pgx.Row) error { return row.Scan(&floor, &ceiling) })
-	}
-	insert(a.statements.foreign, b.foreign)
-	insert(a.statements.late, b.late)
-	if pipeline.Len() == 0 {
-		return nil
-	}
-	if err := s.conn.SendBatch(ctx, pipeline).Close(); err != nil {
+		if len(b.rows) > 0 {
+			pipeline.Queue(a.statements.lock, b.rows).QueryRow(func(row pgx.Row) error { return row.Scan(&b.found.locked) })
+		}
+		insert := func(statement string, sent []string) {
+			if len(sent) > 0 {
+				pipeline.Queue(statement, a.Consumer, sent).Query(b.read)
+			}
+		}
+		if len(b.covered) > 0 {
+			pipeline.Queue(a.statements.covered, a.Consumer, b.uuids()).Query(b.readCovered)
+		}
+		insert(a.statements.timed, b.timed)
+		if len(b.covered)+len(b.timed) > 0 {
+			pipeline.Queue(a.statements.bounds).QueryRow(b.found.readBounds)
+		}
+		insert(a.statements.foreign, b.foreign)
+		insert(a.statements.late, b.late)
+	})
+	if err != nil {
 		a.known.Store(nil) // this may be another database by now: a restored one, say
-		return fmt.Errorf("record the ids of a batch: %w", err)
+		return nil, fmt.Errorf("record the ids of a batch: %w", err)
 	}
-	now := bounds{time.UnixMilli(floor).UTC(), time.UnixMilli(ceiling).UTC()}
-	if ceiling > 0 {
+	if now := b.found.bounds; now != (bounds{}) {
 		a.known.Store(&now)
 	}
-	switch {
-	case fence != nil && epoch != fence.Epoch:
-		return fmt.Errorf("%w (epoch %d, now %d)", ErrFenced, fence.Epoch, epoch)
-	case rows != len(b.rows):
-		return ErrChanged
+	return s, nil
+}
+
+// readFence leaves the epoch zero where somebody has deleted the row, which ends
+// the claim too.
+func (f *found) readFence(row pgx.Row) error {
+	if err := row.Scan(&f.epoch, &f.changed); !errors.Is(err, pgx.ErrNoRows) {
+		return err
 	}
-	for i := range items {
-		items[i].Known = !b.first[i]
-	}
-	return a.judge(items, b, now.floor)
+	return nil
+}
+
+func (f *found) readBounds(row pgx.Row) error {
+	var floor, ceiling int64
+	err := row.Scan(&floor, &ceiling)
+	f.bounds = bounds{time.UnixMilli(floor).UTC(), time.UnixMilli(ceiling).UTC()}
+	return err
 }
 
 // sort gives every id its first message, and the ids in the one order in which
@@ -190,10 +190,20 @@ func (b *batch) read(rows pgx.Rows) error {
 	return err
 }
 
-// judge refuses the messages whose ids the inbox does not cover. The floor was
-// read after the insert: a leaf that was emptied in between made its ids look
-// new.
-func (a *Applier) judge(items []Item, b *batch, floor time.Time) error {
+// judge marks the messages that are known, and refuses those whose ids the inbox
+// does not cover. The floor was read after the insert: a leaf that was emptied in
+// between made its ids look new.
+func (a *Applier) judge(fence *Fence, items []Item, b *batch) error {
+	switch {
+	case fence != nil && b.found.epoch != fence.Epoch:
+		return fmt.Errorf("%w (epoch %d, now %d)", ErrFenced, fence.Epoch, b.found.epoch)
+	case b.found.locked != len(b.rows):
+		return ErrChanged
+	}
+	for i := range items {
+		items[i].Known = !b.first[i]
+	}
+	floor := b.found.bounds.floor
 	for _, p := range b.places {
 		if p.id.Timed && b.first[p.index] && items[p.index].Proof == ByID && p.id.Made().Before(floor) {
 			b.refused = append(b.refused, p)

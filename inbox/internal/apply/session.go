@@ -14,7 +14,9 @@ import (
 
 // Database is where transactions are had.
 type Database interface {
-	begin(ctx context.Context, l limits) (*Session, error)
+	// begin begins a transaction and sends it what is queued, which is nothing
+	// where queue is nil. On an error there is no transaction.
+	begin(ctx context.Context, l limits, queue func(*pgx.Batch)) (*Session, error)
 }
 
 // Session is a transaction that holds a batch.
@@ -46,8 +48,8 @@ func (s *Session) fresh() {
 // delay the one that took over its partitions.
 type limits struct{ lock, idle time.Duration }
 
-func (l limits) statement() string {
-	return fmt.Sprintf(limitsSQL, l.lock.Milliseconds(), l.idle.Milliseconds())
+func (l limits) queue(batch *pgx.Batch) {
+	batch.Queue(limitsSQL, fmt.Sprint(l.lock.Milliseconds()), fmt.Sprint(l.idle.Milliseconds()))
 }
 
 // rollbackTimeout bounds a rollback, which also runs when ctx has ended.
@@ -58,21 +60,31 @@ func Pool(pool *pgxpool.Pool) Database { return pgxDatabase{pool} }
 
 type pgxDatabase struct{ *pgxpool.Pool }
 
-func (d pgxDatabase) begin(ctx context.Context, l limits) (*Session, error) {
-	tx, err := d.BeginTx(ctx, pgx.TxOptions{BeginQuery: beginSQL + l.statement()})
-	if err != nil {
-		return nil, fmt.Errorf("begin a batch: %w", err)
+func (d pgxDatabase) begin(ctx context.Context, l limits, queue func(*pgx.Batch)) (*Session, error) {
+	batch := &pgx.Batch{}
+	batch.BeginTx(pgx.TxOptions{BeginQuery: beginSQL})
+	l.queue(batch)
+	if queue != nil {
+		queue(batch)
 	}
+	results := d.SendBatch(ctx, batch)
+	tx := results.Tx()
 	b := &borrowed{tx: tx}
-	return &Session{
-		Tx: b, lent: b, conn: tx.Conn(), commit: tx.Commit,
+	s := &Session{
+		Tx: b, lent: b, commit: tx.Commit,
 		abort: func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 			defer cancel()
 			// An error means that the connection is gone, and the transaction with it.
 			_ = tx.Rollback(ctx)
 		},
-	}, nil
+	}
+	if err := results.Close(); err != nil {
+		s.abort(ctx)
+		return nil, err
+	}
+	s.conn = tx.Conn()
+	return s, nil
 }
 
 // SQL is a Database of database/sql that was opened with pgx's driver.
@@ -82,10 +94,10 @@ type sqlDatabase struct{ *sql.DB }
 
 var errDriver = errors.New("the database/sql handle was not opened with pgx's driver: open it with sql.Open(\"pgx\", …) or stdlib.OpenDBFromPool")
 
-func (d sqlDatabase) begin(ctx context.Context, l limits) (_ *Session, err error) {
+func (d sqlDatabase) begin(ctx context.Context, l limits, queue func(*pgx.Batch)) (_ *Session, err error) {
 	conn, err := d.Conn(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect for a batch: %w", err)
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -111,7 +123,7 @@ func (d sqlDatabase) begin(ctx context.Context, l limits) (_ *Session, err error
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("begin a batch: %w", err)
+		return nil, err
 	}
 	s.commit = func(ctx context.Context) error {
 		defer conn.Close()
@@ -123,9 +135,15 @@ func (d sqlDatabase) begin(ctx context.Context, l limits) (_ *Session, err error
 		_ = s.until(ctx, s.SQL.Rollback)
 		_ = conn.Close()
 	}
-	if _, err := s.conn.Exec(ctx, "SET TRANSACTION READ WRITE;"+l.statement()); err != nil {
+	batch := &pgx.Batch{}
+	batch.Queue("SET TRANSACTION READ WRITE")
+	l.queue(batch)
+	if queue != nil {
+		queue(batch)
+	}
+	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {
 		s.abort(ctx)
-		return nil, fmt.Errorf("begin a batch: %w", err)
+		return nil, err
 	}
 	return s, nil
 }

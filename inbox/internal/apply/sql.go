@@ -1,13 +1,12 @@
 package apply
 
-// beginSQL and limitsSQL are one round trip. READ COMMITTED whatever the role's
-// default is: in the other levels a concurrent duplicate would be an error and
-// not an answer. The limits are in milliseconds.
-const beginSQL = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;`
+// beginSQL and limitsSQL go with what the transaction has to do first, in one
+// round trip. READ COMMITTED whatever the role's default is: in the other levels a
+// concurrent duplicate would be an error and not an answer.
+const beginSQL = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`
 
-const limitsSQL = `
-SET LOCAL lock_timeout = %d;
-SET LOCAL idle_in_transaction_session_timeout = %d`
+// limitsSQL sets the limits of the transaction, in milliseconds.
+const limitsSQL = `SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)`
 
 type statements struct {
 	fence, covered, timed, foreign, late     string
