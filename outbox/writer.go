@@ -42,7 +42,8 @@ func (w *Writer) Add(ctx context.Context, tx pgx.Tx, events ...Event) error {
 	if err != nil || columns.Len() == 0 {
 		return err
 	}
-	_, err = tx.Exec(ctx, w.statements.Insert, arguments(columns)...)
+	statement, arguments := w.insert(columns)
+	_, err = tx.Exec(ctx, statement, arguments...)
 	return typed(w.statements.Result(columns, err))
 }
 
@@ -60,7 +61,8 @@ func (w *Writer) QueueContext(ctx context.Context, batch *pgx.Batch, events ...E
 	if err != nil || columns.Len() == 0 {
 		return err
 	}
-	query := batch.Queue(w.statements.Insert, arguments(columns)...)
+	statement, arguments := w.insert(columns)
+	query := batch.Queue(statement, arguments...)
 	// Not query.Exec, whose callback is for success alone.
 	query.Fn = func(results pgx.BatchResults) error {
 		_, err := results.Exec()
@@ -99,14 +101,20 @@ func typed(err error) error {
 	return err
 }
 
-// arguments are arrays of types that pgx can also send where it does not ask the
-// server for the parameters' types first (behind a pooler, say).
-func arguments(c *insert.Columns) []any {
+// insert returns the statement for these events with its arguments, which are of
+// types that pgx can also send where it does not ask the server for the
+// parameters' types first (behind a pooler, say).
+func (w *Writer) insert(c *insert.Columns) (statement string, arguments []any) {
+	if c.Len() == 1 {
+		arguments = c.One()
+		arguments[0] = pgtype.UUID{Bytes: c.IDs[0], Valid: true}
+		return w.statements.One, arguments
+	}
 	ids := make([]pgtype.UUID, len(c.IDs))
 	for i, id := range c.IDs {
 		ids[i] = pgtype.UUID{Bytes: id, Valid: true}
 	}
-	return []any{ids, c.Topics, c.Partitions, c.Keys, c.Types, c.Headers, c.Payloads, c.Sizes, c.AtMostOnce, c.NotBefore, c.Expires}
+	return w.statements.Insert, []any{ids, c.Topics, c.Partitions, c.Keys, c.Types, c.Headers, c.Payloads, c.Sizes, c.AtMostOnce, c.NotBefore, c.Expires}
 }
 
 // isNil also finds a nil pointer inside the interface, such as a

@@ -38,9 +38,25 @@ BEGIN
     RAISE EXCEPTION '%', message USING ERRCODE = 'TD001', COLUMN = field, DETAIL = detail;
 END
 $$;
+
+-- Refuses an event for its size. A function, because an INSERT prepares all that
+-- its text has in it before each run, also what it says when it refuses.
+CREATE FUNCTION tandem.refuse_size(id uuid, topic text, size bigint)
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    allowed integer := (SELECT max_event_bytes FROM tandem.settings);
+BEGIN
+    RETURN tandem.refuse_event('payload',
+        format('event %s for topic %L: key, headers and payload together are %s bytes, allowed are %s (tandem.settings.max_event_bytes)',
+            id, topic, size, allowed),
+        allowed::text);
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose Down
+DROP FUNCTION tandem.refuse_size(uuid, text, bigint);
 DROP FUNCTION tandem.refuse_event(text, text, text);
 DROP FUNCTION tandem.uuidv7();
 DROP TABLE tandem.settings;

@@ -40,8 +40,17 @@ func (w *Writer) Add(ctx context.Context, tx Tx, events ...outbox.Event) error {
 	if columns.Len() == 0 {
 		return nil
 	}
-	_, err := beneath.ExecContext(ctx, w.statements.Insert, arguments(columns)...)
+	statement, parameters := w.insert(columns)
+	_, err := beneath.ExecContext(ctx, statement, parameters...)
 	return typed(w.statements.Result(columns, err))
+}
+
+// insert returns the statement for these events with its arguments.
+func (w *Writer) insert(c *insert.Columns) (statement string, parameters []any) {
+	if c.Len() == 1 {
+		return w.statements.One, c.One()
+	}
+	return w.statements.Insert, arguments(c)
 }
 
 // LockKey is the function [LockKey] for this Writer's schema.

@@ -71,6 +71,27 @@ func NewColumns(ctx context.Context, n int) *Columns {
 // Len is the number of events appended.
 func (c *Columns) Len() int { return len(c.IDs) }
 
+// One returns the parameters of Statements.One for the only event. The first is a
+// uuid.UUID.
+func (c *Columns) One() []any {
+	var payload any // not a nil []byte, which some drivers take for an empty one
+	if c.Payloads[0] != nil {
+		payload = c.Payloads[0]
+	}
+	return []any{
+		c.IDs[0], c.Topics[0], c.Partitions[0], c.Keys[0], c.Types[0], c.Headers[0], payload, c.Sizes[0],
+		only(c.AtMostOnce), only(c.NotBefore), only(c.Expires),
+	}
+}
+
+// only is the element of a column of one event, nil where it is missing.
+func only[T any](column []*T) *T {
+	if len(column) == 0 {
+		return nil
+	}
+	return column[0]
+}
+
 // Append checks e and adds it. The error is a *Problem, or says that no random
 // bytes were to be had for an id.
 func (c *Columns) Append(e Event) error {
