@@ -41,6 +41,20 @@ var ways = map[string]way{
 		n, refused := applier(pool, effect).Apply(t.Context(), []inbox.Message{{ID: id}})
 		return n == 1, refused
 	},
+	// Which knows floor and ceiling.
+	"a later batch": func(t *testing.T, pool *pgxpool.Pool, id string) (first bool, refused error) {
+		n, refused := experienced(t, pool).Apply(t.Context(), []inbox.Message{{ID: id}})
+		return n == 1, refused
+	},
+}
+
+// experienced is an applier that has applied a batch.
+func experienced(t *testing.T, pool *pgxpool.Pool) plain {
+	a := applier(pool, effect)
+	n, err := a.Apply(t.Context(), fresh(1))
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	return a
 }
 
 // Whichever way an id comes in, and however it is spelled, it is the same id.

@@ -30,21 +30,21 @@ func FuzzIDs(f *testing.F) {
 		f.Add(id, uint8(len(id)))
 	}
 	admin, pool := databases(f)
-	names := []string{"inbox.Once", "tandem.once", "a batch"}
+	names := []string{"inbox.Once", "tandem.once", "a batch", "a later batch"}
 	f.Fuzz(func(t *testing.T, id string, order uint8) {
 		if !utf8.ValidString(id) || strings.Contains(id, "\x00") {
-			for _, name := range []string{"inbox.Once", "a batch"} {
+			for _, name := range []string{"inbox.Once", "a batch", "a later batch"} {
 				_, err := ways[name](t, pool, id)
 				require.ErrorIs(t, err, inbox.ErrInvalid, name)
 			}
 			return // no text of Postgres's: SQL cannot even be asked
 		}
-		_, refused := ways[names[order%3]](t, pool, id)
+		_, refused := ways[names[order%4]](t, pool, id)
 		for _, name := range names {
 			first, err := ways[name](t, pool, id)
-			require.False(t, first, "%s after %s", name, names[order%3])
+			require.False(t, first, "%s after %s", name, names[order%4])
 			for _, reason := range []error{inbox.ErrTooOld, inbox.ErrTooNew, inbox.ErrInvalid} {
-				require.Equal(t, errors.Is(refused, reason), errors.Is(err, reason), "%s: %v, %s: %v", names[order%3], refused, name, err)
+				require.Equal(t, errors.Is(refused, reason), errors.Is(err, reason), "%s: %v, %s: %v", names[order%4], refused, name, err)
 			}
 			require.Equal(t, refused == nil, err == nil)
 		}

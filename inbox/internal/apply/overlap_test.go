@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -123,9 +124,19 @@ func TestADeadlockBetweenBatchesRepeatsOne(t *testing.T) {
 	require.Equal(t, 4, recorded(t, admin))
 }
 
-// The batch path has the same race with an emptied leaf as tandem.once.
+// The batch path has the same race with an emptied leaf as tandem.once, also where
+// it trusts a floor that it has read before.
 func TestAnIDOfALeafThatIsBeingEmptiedIsRefused(t *testing.T) {
 	t.Parallel()
+	for name, again := range map[string]bool{"another consumer": false, "the same one": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testEmptiedLeaf(t, again)
+		})
+	}
+}
+
+func testEmptiedLeaf(t *testing.T, again bool) {
 	admin, pool := databases(t)
 	var leaf, old string
 	require.NoError(t, admin.QueryRow(t.Context(), `
@@ -133,8 +144,12 @@ func TestAnIDOfALeafThatIsBeingEmptiedIsRefused(t *testing.T) {
 		RETURNING 'tandem.inbox_' || to_char(tandem.inbox_floor_time() AT TIME ZONE 'UTC', 'YYYYMMDD'),
 		tandem.uuid_at(tandem.inbox_floor_time() + interval '1 hour')::text`).Scan(&leaf, &old))
 	batch := append(messages("a"), inbox.Message{ID: old, Offset: 7, Value: []byte("old")})
-	_, err := applier(pool, effect).Apply(t.Context(), batch)
+	a := applier(pool, effect)
+	_, err := a.Apply(t.Context(), batch)
 	require.NoError(t, err)
+	if !again {
+		a = applier(pool, effect)
+	}
 
 	keeper, err := admin.Begin(t.Context())
 	require.NoError(t, err)
@@ -142,7 +157,7 @@ func TestAnIDOfALeafThatIsBeingEmptiedIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	answer := make(chan error, 1)
 	go func() {
-		_, err := applier(pool, effect).Apply(context.Background(), batch)
+		_, err := a.Apply(context.Background(), batch)
 		answer <- err
 	}()
 	inboxtest.AwaitBlocked(t, admin, 1)
@@ -178,4 +193,28 @@ func TestALateMessageIsKnownToTheLeafThatWasMadeSince(t *testing.T) {
 		require.Equal(t, want, result.Handled)
 	}
 	require.Equal(t, []string{"a", "b"}, inboxtest.Strings(t, admin, allEffects))
+}
+
+// A database that was restored may have fewer leaves than its consumer knows of:
+// the batch that meets it fails, and the next one looks again.
+func TestALeafThatIsGoneIsNoticed(t *testing.T) {
+	t.Parallel()
+	admin, pool := databases(t)
+	a := experienced(t, pool)
+	ahead := []inbox.Message{{ID: inboxtest.V7At(time.Now().AddDate(0, 6, 0)), Value: []byte("ahead")}}
+	_, err := admin.Exec(t.Context(), `
+		UPDATE tandem.inbox_bounds SET ceiling = tandem.uuid_time($1::uuid) - interval '1 hour'`, ahead[0].ID)
+	require.NoError(t, err)
+	_, err = admin.Exec(t.Context(), `DO $$ BEGIN EXECUTE (SELECT 'DROP TABLE ' || string_agg('tandem.' || c.relname, ', ')
+		FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'tandem.inbox'::regclass
+		AND c.relname >= tandem.inbox_leaf_name((SELECT ceiling FROM tandem.inbox_bounds))); END $$`)
+	require.NoError(t, err)
+	_, err = a.Apply(t.Context(), ahead)
+	require.ErrorContains(t, err, "no partition of relation")
+	require.False(t, errors.As(err, new(*apply.Failure)), "the message is not at fault")
+	_, err = a.Apply(t.Context(), ahead)
+	require.ErrorIs(t, err, inbox.ErrTooNew)
+	n, err := a.Apply(t.Context(), fresh(1))
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
 }
