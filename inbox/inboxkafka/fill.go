@@ -3,6 +3,7 @@ package inboxkafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -53,6 +54,7 @@ func (p *partition) fetchOnce(ctx context.Context, patience time.Duration) bool 
 	}
 	p.fetching.over()
 	p.fetches.reset()
+	p.live.items = slices.Grow(p.live.items, len(got.messages))
 	for _, m := range got.messages {
 		m.Attempt = 1
 		p.live.items = append(p.live.items, apply.Item{Message: m})

@@ -209,6 +209,9 @@ func (p *partition) fetchDue(ctx context.Context) {
 		p.notLoaded(ctx, err)
 		return
 	}
+	for i := range items {
+		attributes(&items[i].Message)
+	}
 	p.aside.items, p.aside.all, p.aside.lanes = items, whole, due
 	for _, name := range due {
 		p.lanes.grow(name, false)

@@ -37,13 +37,24 @@ func message(topic string, partition int, r *protocol.Record) (inbox.Message, er
 
 // attributes reads what the headers say.
 func attributes(m *inbox.Message) {
-	m.ID = m.Header("ce_id")
-	m.Type = m.Header("ce_type")
-	m.Source = m.Header("ce_source")
-	m.ContentType = m.Header("content-type")
-	var err error
-	if m.Time, err = time.Parse(time.RFC3339, m.Header("ce_time")); err != nil {
-		m.Time = m.Sent
+	m.ID, m.Type, m.Source, m.ContentType, m.Time = "", "", "", "", m.Sent
+	for i := len(m.Headers) - 1; i >= 0; i-- { // of those of one name the first counts
+		h := &m.Headers[i]
+		switch h.Name {
+		case "ce_id":
+			m.ID = string(h.Value)
+		case "ce_type":
+			m.Type = string(h.Value)
+		case "ce_source":
+			m.Source = string(h.Value)
+		case "content-type":
+			m.ContentType = string(h.Value)
+		case "ce_time":
+			var err error
+			if m.Time, err = time.Parse(time.RFC3339, string(h.Value)); err != nil {
+				m.Time = m.Sent
+			}
+		}
 	}
 }
 

@@ -32,7 +32,9 @@ func TestTheIDOfAMessageIsMadeOfWhatCame(t *testing.T) {
 
 	name := apply.LaneOf(&m, apply.Key)
 	p.lanes.hold(name, apply.Key, time.Now())
-	require.Equal(t, apply.Held, plan().Verdict.State)
+	held := plan().Verdict
+	require.Equal(t, apply.Held, held.State)
+	require.Equal(t, "shop/1", held.ID)
 	p.lanes.free(name)
 	item := plan()
 	require.Nil(t, item.Verdict)

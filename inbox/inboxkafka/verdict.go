@@ -16,9 +16,6 @@ func (p *partition) plan(q *queue) (n int, err error) {
 	held := map[apply.Lane]bool{} // by messages of this step
 	for i := range n {
 		item := &q.items[i]
-		if !item.Prepared {
-			attributes(&item.Message) // the id of the message, not one that was made of it
-		}
 		if name, waits := p.behind(item, held); waits {
 			p.hold(item, name)
 			continue
@@ -50,10 +47,13 @@ func (p *partition) plan(q *queue) (n int, err error) {
 // will be looked at when its turn comes.
 func (p *partition) hold(item *apply.Item, lane apply.Lane) {
 	item.Verdict = &apply.Verdict{State: apply.Held, Scope: apply.Key, Lane: lane}
+	// Its id is for operators, and to be known when it is discarded.
 	if !item.Prepared {
-		// For operators, and to be known when it is discarded.
 		item.Verdict.ID, _ = p.config.identify(item.Message)
+		return
 	}
+	item.Verdict.ID = item.Message.ID
+	attributes(&item.Message) // the id of the message again, not the one that was made of it
 	item.Prepared = false
 }
 

@@ -103,8 +103,8 @@ func (a *Applier) Apply(ctx context.Context, fence *Fence, items []Item) (result
 
 // handle calls the handler for what is new, and returns for how many.
 func (a *Applier) handle(ctx context.Context, s *Session, items []Item) (handled int, err error) {
-	var messages []inbox.Message
-	var from []int // the index in items of each of messages
+	messages := make([]inbox.Message, 0, len(items))
+	from := make([]int, 0, len(items)) // the index in items of each of messages
 	for i := range items {
 		if items[i].Known || items[i].Verdict != nil {
 			continue

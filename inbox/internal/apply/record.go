@@ -84,6 +84,9 @@ func (a *Applier) record(ctx context.Context, fence *Fence, b *batch) (*Session,
 	})
 	if err != nil {
 		a.known.Store(nil) // this may be another database by now: a restored one, say
+		if p, ok := errors.AsType[pgx.ErrPreprocessingBatch](err); ok {
+			err = p.Unwrap() // Postgres's own error, whichever way pgx met it
+		}
 		return nil, fmt.Errorf("record the ids of a batch: %w", err)
 	}
 	if now := b.found.bounds; now != (bounds{}) {
