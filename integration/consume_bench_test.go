@@ -106,8 +106,7 @@ func benchmarkConsume(b *testing.B, style string, poison int, withInbox bool) fl
 		go func() { stopped <- consumer.Run(ctx) }()
 	} else {
 		go func() {
-			consumeWithout(b, ctx, topic, pool, effectsOf[style], committed)
-			stopped <- nil
+			stopped <- consumeWithout(ctx, b, topic, pool, effectsOf[style], committed)
 		}()
 	}
 	select {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tandem-outbox/tandem/inbox"
@@ -18,21 +17,26 @@ import (
 // goroutine for each partition handles batches in transactions of their own, and
 // a batch's offset is committed after its transaction, beside the work. It fetches
 // with franz-go, the fastest client there is.
-func consumeWithout(b *testing.B, ctx context.Context, topic string, pool *pgxpool.Pool, handle inbox.BatchHandler, committed func(messages int)) {
+func consumeWithout(ctx context.Context, b *testing.B, topic string, pool *pgxpool.Pool, handle inbox.BatchHandler, committed func(messages int)) error {
 	b.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(testservers.Kafka(b)...), kgo.ConsumeTopics(topic), kgo.ConsumerGroup(topic+"-without"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitMarks(), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	require.NoError(b, err)
+	if err != nil {
+		return err
+	}
 	defer client.Close()
 	var workers sync.WaitGroup
 	defer workers.Wait()
-	ctx, cancel := context.WithCancelCause(ctx)
+	polling, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	partitions := map[int32]chan []*kgo.Record{}
 	for {
-		fetches := client.PollFetches(ctx)
+		fetches := client.PollFetches(polling)
 		if ctx.Err() != nil {
-			break
+			return nil
+		}
+		if polling.Err() != nil {
+			return context.Cause(polling)
 		}
 		fetches.EachPartition(func(t kgo.FetchTopicPartition) {
 			records, there := partitions[t.Partition]
@@ -40,19 +44,16 @@ func consumeWithout(b *testing.B, ctx context.Context, topic string, pool *pgxpo
 				records = make(chan []*kgo.Record, 1)
 				partitions[t.Partition] = records
 				workers.Go(func() {
-					if err := handleRecords(ctx, client, pool, records, handle, committed); err != nil {
+					if err := handleRecords(polling, client, pool, records, handle, committed); err != nil {
 						cancel(err)
 					}
 				})
 			}
 			select {
 			case records <- t.Records:
-			case <-ctx.Done():
+			case <-polling.Done():
 			}
 		})
-	}
-	if err := context.Cause(ctx); err != context.Canceled {
-		b.Error(err)
 	}
 }
 
@@ -72,9 +73,6 @@ func handleRecords(ctx context.Context, client *kgo.Client, pool *pgxpool.Pool, 
 				messages[i] = plainMessage(r)
 			}
 			if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return handle(ctx, tx, messages) }); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
 				return err
 			}
 			client.MarkCommitRecords(batch[len(batch)-1])
