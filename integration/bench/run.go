@@ -159,4 +159,3 @@ func (p plan) tasks() []task {
 	add(measureLong, report.CaseLong, min(1, p.rounds), []string{"tandem"}, drain(p.long, false))
 	return tasks
 }
-

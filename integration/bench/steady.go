@@ -22,17 +22,18 @@ type load struct {
 }
 
 // first is the number of the first event after the one that tells that the system
-// works, measured that of the first that counts, last that behind the last one.
+// works, measured that of the first that counts, events how many there are in all.
 func (l load) first() int    { return 1 }
 func (l load) measured() int { return l.first() + int(l.warmUp.Seconds()*float64(l.rate)) }
-func (l load) last() int     { return l.measured() + int(l.lasting.Seconds()*float64(l.rate)) }
+func (l load) events() int   { return l.measured() + int(l.lasting.Seconds()*float64(l.rate)) }
 
-// events is how many there are in all: the transaction that stays open writes one more.
-func (l load) events() int {
-	if l.open > 0 {
-		return l.last() + 1
+// opened is the event that the transaction writes which stays open, or -1. No event
+// of its key is written meanwhile: which of the two would be the later one?
+func (l load) opened() int {
+	if l.open == 0 {
+		return -1
 	}
-	return l.last()
+	return max(l.measured(), l.events()-bench.Keys)
 }
 
 // steady writes events at a rate, each in a transaction of its own, and takes the
@@ -73,8 +74,8 @@ func (r *run) steady(ctx context.Context, system rivals.System, l load) (bench.R
 		return result, err
 	}
 	result.Seconds = (l.warmUp + l.lasting).Seconds()
-	result.Rate = float64(l.last()-l.first()) / result.Seconds
-	latency, err := a.latency(l.measured(), l.last())
+	result.Rate = float64(l.events()-l.first()) / result.Seconds
+	latency, err := a.latency(l.measured(), l.events())
 	audit := a.audit()
 	result.Latency, result.Audit = map[string]bench.Latency{"received": latency}, &audit
 	return result, err

@@ -58,7 +58,10 @@ func (w *writers) run(ctx context.Context, l load) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for connection := range steadyWriters {
 		group.Go(func() error {
-			for n := l.first() + connection; n < l.last(); n += steadyWriters {
+			for n := l.first() + connection; n < l.events(); n += steadyWriters {
+				if n == l.opened() {
+					continue
+				}
 				due := time.Duration(n-l.first()) * time.Second / time.Duration(l.rate)
 				if err := until(ctx, began.Add(due)); err != nil {
 					return err
@@ -76,18 +79,18 @@ func (w *writers) run(ctx context.Context, l load) error {
 	return group.Wait()
 }
 
-// stayOpen writes the event behind the last one and commits it much later.
+// stayOpen writes its event and commits it much later.
 func (w *writers) stayOpen(ctx context.Context, begin time.Time, l load) error {
 	if err := until(ctx, begin); err != nil {
 		return err
 	}
 	err := pgx.BeginFunc(ctx, w.conns[steadyWriters], func(tx pgx.Tx) error {
-		if err := w.system.Write(ctx, tx, w.site, []rivals.Event{rivals.EventOf(l.last())}); err != nil {
+		if err := w.system.Write(ctx, tx, w.site, []rivals.Event{rivals.EventOf(l.opened())}); err != nil {
 			return err
 		}
 		return until(ctx, begin.Add(l.open))
 	})
-	w.arrivals.commit(l.last())
+	w.arrivals.commit(l.opened())
 	return err
 }
 

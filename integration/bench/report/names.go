@@ -1,6 +1,18 @@
 package report
 
-// The cases that are measured of rivals.
+// The systems that the report speaks of by name.
+const (
+	Tandem         = "tandem"
+	KafkaGo        = "kafka-go"
+	FranzGo        = "franz-go"
+	SkipLocked     = "SKIP LOCKED"
+	MarkPurge      = "mark + purge"
+	Watermill      = "Watermill"
+	WatermillTuned = "Watermill tuned"
+	Debezium       = "Debezium"
+)
+
+// The cases that are measured of several systems.
 const (
 	CaseBacklog = "backlog"
 	CaseHeld    = "backlog, snapshot held"
@@ -8,3 +20,9 @@ const (
 	CaseSteady  = "1,000/s"
 	CaseOpen    = "1,000/s, a transaction open"
 )
+
+// received is what latency of rivals is measured to.
+const received = "received"
+
+// fromMemory are the systems that show the limit: they have no outbox.
+var fromMemory = map[string]bool{KafkaGo: true, FranzGo: true}
