@@ -114,9 +114,10 @@ const (
 	measureLong   = "long"
 	measureSteady = "steady"
 	measureOpen   = "open"
+	measureOwn    = "own" // what "tandem bench" measures
 )
 
-var measures = []string{measureDrain, measureHeld, measureSteady, measureOpen, measureLong}
+var measures = []string{measureDrain, measureHeld, measureSteady, measureOpen, measureLong, measureOwn}
 
 const (
 	warmTime = 5 * time.Second
@@ -124,7 +125,7 @@ const (
 )
 
 // most is how many events a slow system takes in a drain: enough for ten seconds.
-var most = map[string]int{"Debezium": 500_000, "Watermill tuned": 200_000, "Watermill": 30_000}
+var most = map[string]int{report.Debezium: 500_000, report.WatermillTuned: 200_000, report.Watermill: 30_000}
 
 // tasks are the measurements of a round.
 func (p plan) tasks() []task {
@@ -151,11 +152,11 @@ func (p plan) tasks() []task {
 		}
 	}
 	add(measureDrain, report.CaseBacklog, p.rounds, nil, drain(p.events, false))
-	add(measureHeld, report.CaseHeld, p.rounds, []string{"tandem", "SKIP LOCKED"}, drain(p.events, true))
-	add(measureSteady, report.CaseSteady, p.rounds, []string{"tandem", "SKIP LOCKED", "Watermill tuned", "Debezium"},
+	add(measureHeld, report.CaseHeld, p.rounds, []string{report.Tandem, report.SkipLocked}, drain(p.events, true))
+	add(measureSteady, report.CaseSteady, p.rounds, []string{report.Tandem, report.SkipLocked, report.WatermillTuned, report.Debezium},
 		steady(load{rate: 1000, warmUp: warmTime, lasting: p.lasting}))
-	add(measureOpen, report.CaseOpen, min(1, p.rounds), []string{"tandem", "SKIP LOCKED", "Watermill tuned"},
+	add(measureOpen, report.CaseOpen, min(1, p.rounds), []string{report.Tandem, report.SkipLocked, report.WatermillTuned},
 		steady(load{rate: 1000, warmUp: warmTime, lasting: openAfter + openTime + 5*time.Second, open: openTime}))
-	add(measureLong, report.CaseLong, min(1, p.rounds), []string{"tandem"}, drain(p.long, false))
+	add(measureLong, report.CaseLong, min(1, p.rounds), []string{report.Tandem}, drain(p.long, false))
 	return tasks
 }

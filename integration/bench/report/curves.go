@@ -25,7 +25,9 @@ func plotLatency(w io.Writer, r Report) {
 	least, most := math.Inf(1), 0.0
 	for _, s := range all {
 		for _, q := range s.curve() {
-			least, most = min(least, q.Millis), max(most, q.Millis)
+			if q.Percent > 0 { // there, one event decides
+				least, most = min(least, q.Millis), max(most, q.Millis)
+			}
 		}
 	}
 	c := canvas(w, plotTop+curveHeight+60, "Commit to consumer at 1,000 events a second", "milliseconds by percentile; the round of the median p99")
@@ -39,7 +41,7 @@ func plotLatency(w io.Writer, r Report) {
 		for n, s := range all {
 			var xs, ys []int
 			for _, q := range s.curve() {
-				if x := percentile(q.Percent); x <= curveLeft+curveWidth {
+				if x := percentile(q.Percent); x > curveLeft && x <= curveLeft+curveWidth {
 					xs, ys = append(xs, x), append(ys, y(q.Millis))
 				}
 			}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-outbox/tandem/integration/bench/report"
+	"github.com/tandem-outbox/tandem/integration/bench/rivals"
+	"github.com/tandem-outbox/tandem/internal/bench"
+	"github.com/tandem-outbox/tandem/internal/testservers"
+)
+
+func TestMain(m *testing.M) {
+	rivals.Child()
+	testservers.Main(m)
+}
+
+// smoke is every system but Debezium, whose Java takes longer to start than all of
+// them together, and which needs a server with wal_level=logical.
+var smoke = []string{report.KafkaGo, report.FranzGo, report.Tandem, report.SkipLocked, report.MarkPurge, report.WatermillTuned, report.Watermill}
+
+// startRun is a run on the tests' servers whose report is kept in the file.
+func startRun(t *testing.T) (*run, *bytes.Buffer) {
+	t.Helper()
+	s, err := startServers(t.Context(), testservers.Postgres(t), strings.Join(testservers.Kafka(t), ","), "")
+	require.NoError(t, err)
+	t.Cleanup(s.stop)
+	progress := &bytes.Buffer{}
+	return &run{servers: s, meter: newMeter(s), progress: progress, file: filepath.Join(t.TempDir(), "results.json")}, progress
+}
+
+// What is asserted is that everything arrived, never how fast.
+func TestEverySystemPublishesItsBacklog(t *testing.T) {
+	t.Parallel()
+	const events = 2000
+	r, progress := startRun(t)
+	p := plan{rounds: 1, events: events, long: 2 * events, systems: smoke, measures: []string{measureDrain, measureHeld, measureLong}}
+	require.NoError(t, r.all(t.Context(), p.tasks(), p.rounds), "%s", progress)
+
+	kept, err := report.Read(r.file)
+	require.NoError(t, err)
+	require.Len(t, kept.Results, len(smoke)+3) // Tandem and SKIP LOCKED once more, and the long one
+	for _, result := range kept.Results {
+		require.Equal(t, &bench.Audit{Expected: result.Events}, result.Audit, "%s, %s", result.System, result.Case)
+		require.Positive(t, result.Rate)
+		require.Len(t, result.Rates, 10)
+	}
+	require.Equal(t, len(kept.Results), strings.Count(progress.String(), "CPU s/M"), "%s", progress)
+}
+
+func TestASteadyLoadArrives(t *testing.T) {
+	t.Parallel()
+	r, _ := startRun(t)
+	l := load{rate: 200, warmUp: 500 * time.Millisecond, lasting: 2 * time.Second}
+	for _, system := range rivals.Systems() {
+		switch system.Name {
+		case report.Tandem, report.SkipLocked, report.WatermillTuned:
+			result, err := r.steady(t.Context(), system, l)
+			require.NoError(t, err)
+			require.Equal(t, &bench.Audit{Expected: 501}, result.Audit, system.Name)
+			require.EqualValues(t, 400, result.Latency["received"].Count, system.Name)
+		}
+	}
+}
+
+// A transaction that stays open stops nothing but its own event.
+func TestATransactionStaysOpen(t *testing.T) {
+	t.Parallel()
+	r, _ := startRun(t)
+	l := load{rate: 100, lasting: openAfter + 2*time.Second, open: time.Second}
+	result, err := r.steady(t.Context(), rivals.Systems()[2], l)
+	require.NoError(t, err)
+	require.Equal(t, report.Tandem, result.System)
+	require.Equal(t, &bench.Audit{Expected: 501}, result.Audit)
+}
+
+// A process that ends before its work is done is a failure and no figure.
+func TestAnEarlyEndIsTold(t *testing.T) {
+	t.Parallel()
+	r, progress := startRun(t)
+	r.servers.tandem = filepath.Join(t.TempDir(), "tandem")
+	require.NoError(t, os.WriteFile(r.servers.tandem, []byte("#!/bin/sh\necho no relay today >&2\nexit 3\n"), 0o755))
+	p := plan{rounds: 1, events: 100, systems: []string{report.Tandem}, measures: []string{measureDrain}}
+	require.ErrorContains(t, r.all(t.Context(), p.tasks(), p.rounds), report.Tandem)
+	require.Contains(t, progress.String(), "no relay today")
+	require.Empty(t, r.report.Results)
+}
+
+func TestTenthsAreTimedByTheirBounds(t *testing.T) {
+	samples := []sample{{0, 0}, {time.Second, 0}, {2 * time.Second, 500}, {4 * time.Second, 1000}}
+	rates := tenths(samples, 1000)
+	require.InDelta(t, 500, rates[1], 0.01)
+	require.InDelta(t, 250, rates[9], 0.01)
+	require.InDelta(t, 250, warm(samples, 1000), 0.01)
+}
