@@ -10,10 +10,11 @@ import (
 // purgeBatch is how many published rows one DELETE takes away.
 const purgeBatch = 10_000
 
+// marking is the other usual loop: 1,000 unpublished rows by a partial index,
+// published in the same way, UPDATE … SET published_at. What is published is deleted
+// beside it, on a connection of its own.
 var marking = System{
 	Name: "mark + purge",
-	About: "the other usual loop: 1,000 unpublished rows by a partial index, published in the same way, `UPDATE … SET published_at`; " +
-		"what is published is deleted 10,000 rows at a time on a connection of its own, beside it",
 	Ends: true,
 	Setup: func(ctx context.Context, conn *pgx.Conn, _ Site) error {
 		_, err := conn.Exec(ctx, `CREATE TABLE outbox (`+columns+`, published_at timestamptz);

@@ -14,18 +14,13 @@ import (
 // requestRecords is how many records a request carries where it is our choice.
 const requestRecords = 1000
 
-var kafkaGo = System{
-	Name: "kafka-go",
-	About: "segmentio/kafka-go from memory, the limit for what is built on it: `Client.Produce`, one goroutine a partition, " +
-		"1,000 records a request; records and headers are made as they are sent",
-	Memory: true, Ends: true, child: kafkaGoFromMemory,
-}
+// kafkaGo is the limit of what is built on kafka-go: Client.Produce, one goroutine a
+// partition, 1,000 records a request. Records and headers are made as they are sent.
+var kafkaGo = System{Name: "kafka-go", Memory: true, Ends: true, child: kafkaGoFromMemory}
 
-var franzGo = System{
-	Name:   "franz-go",
-	About:  "twmb/franz-go from memory: one goroutine a partition, batches of up to 1 MB, linger 5 ms, the same records",
-	Memory: true, Ends: true, child: franzGoFromMemory,
-}
+// franzGo sends the same records with franz-go: one goroutine a partition, batches
+// of up to 1 MB, a linger of 5 ms.
+var franzGo = System{Name: "franz-go", Memory: true, Ends: true, child: franzGoFromMemory}
 
 // stored is what an outbox would have of an event.
 type stored struct {

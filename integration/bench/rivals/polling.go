@@ -16,10 +16,11 @@ const (
 	pollPause = 5 * time.Millisecond
 )
 
+// polling is the usual loop: DELETE … RETURNING of 1,000 rows by FOR UPDATE SKIP
+// LOCKED, prepared by pgx; published in order, one request a partition at a time and
+// all partitions at once; then COMMIT. One worker, because two would mix up the order.
 var polling = System{
 	Name: "SKIP LOCKED",
-	About: "the usual loop: `DELETE … RETURNING` of 1,000 rows by `FOR UPDATE SKIP LOCKED`, prepared; published in order with kafka-go, " +
-		"one request a partition at a time and all partitions at once; then `COMMIT`. One worker, because two would mix up the order. It polls every 5 ms",
 	Ends: true,
 	Setup: func(ctx context.Context, conn *pgx.Conn, _ Site) error {
 		_, err := conn.Exec(ctx, `CREATE TABLE outbox (`+columns+`)`)

@@ -41,8 +41,7 @@ func (s Site) steady() bool { return s.Events == 0 }
 
 // System is one way of events into Kafka.
 type System struct {
-	Name  string
-	About string // what it is and how it is set up, for the page
+	Name string
 
 	// Memory is of one that has its events in memory. Such a process says a line on
 	// its standard output when they are ready and it begins.

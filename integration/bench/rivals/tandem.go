@@ -11,10 +11,10 @@ import (
 	"github.com/tandem-outbox/tandem/outbox"
 )
 
+// tandem is "tandem relay" with its defaults; it drains with --until-empty.
 var tandem = System{
-	Name:  "tandem",
-	About: "`tandem relay` with its defaults, a process of its own; drains with `--until-empty`, from start to exit",
-	Ends:  true,
+	Name: "tandem",
+	Ends: true,
 	Setup: func(ctx context.Context, conn *pgx.Conn, _ Site) error {
 		m, err := migrations.Open(conn.Config(), "")
 		if err != nil {

@@ -22,16 +22,18 @@ import (
 // subscriber hands on one message of a table at a time.
 const shards = 32
 
-var watermillDocumented = watermillSystem("Watermill", 1,
-	"Watermill's forwarder, watermill-sql v3 to watermill-kafka v3, as their documentation sets it up: one table, every default, acks=all")
+// watermillDocumented is watermill-sql v3's forwarder to watermill-kafka as their
+// documentation sets it up: one table, every default, but acks=all.
+var watermillDocumented = watermillSystem("Watermill", 1)
 
-var watermillTuned = watermillSystem("Watermill tuned", shards,
-	"the same with 32 tables by the hash of the key, each with a forwarder, batches of 1,000, polling without a pause to speak of (1 ms). "+
-		"For latency one table: the transactions of several subscribers hide events from each other")
+// watermillTuned has 32 tables by the hash of the key, each with a forwarder, batches
+// of 1,000, and polls every millisecond. For latency it has one table: the
+// transactions of several subscribers hide events from each other.
+var watermillTuned = watermillSystem("Watermill tuned", shards)
 
-func watermillSystem(name string, tables int, about string) System {
+func watermillSystem(name string, tables int) System {
 	w := forwarding{tables: tables, tuned: tables > 1}
-	return System{Name: name, About: about, Setup: w.setup, Write: w.write, child: w.run}
+	return System{Name: name, Setup: w.setup, Write: w.write, child: w.run}
 }
 
 // forwarding is Watermill's outbox.
