@@ -144,10 +144,7 @@ func (p plan) tasks() []task {
 	}
 	drain := func(events int, held bool) func(context.Context, *run, rivals.System) (report.Result, error) {
 		return func(ctx context.Context, r *run, s rivals.System) (report.Result, error) {
-			if limit := most[s.Name]; limit > 0 {
-				events = min(events, limit)
-			}
-			return r.drain(ctx, s, events, held)
+			return r.drain(ctx, s, min(events, cmp.Or(most[s.Name], events)), held)
 		}
 	}
 	steady := func(l load) func(context.Context, *run, rivals.System) (report.Result, error) {
