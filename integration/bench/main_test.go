@@ -80,6 +80,17 @@ func TestATransactionStaysOpen(t *testing.T) {
 	require.Equal(t, &bench.Audit{Expected: 501}, result.Audit)
 }
 
+// A record that the broker refuses takes none of the others with it.
+func TestARefusedRecordStandsAlone(t *testing.T) {
+	t.Parallel()
+	r, _ := startRun(t)
+	result, err := r.oversized(t.Context(), rivals.Systems()[2], 200)
+	require.NoError(t, err)
+	require.Equal(t, report.Tandem, result.System)
+	require.Equal(t, report.GoesOn, result.Note)
+	require.Equal(t, &bench.Audit{Expected: 200}, result.Audit)
+}
+
 // A process that ends before its work is done is a failure and no figure.
 func TestAnEarlyEndIsTold(t *testing.T) {
 	t.Parallel()
@@ -90,6 +101,33 @@ func TestAnEarlyEndIsTold(t *testing.T) {
 	require.ErrorContains(t, r.all(t.Context(), p.tasks(), p.rounds), report.Tandem)
 	require.Contains(t, progress.String(), "no relay today")
 	require.Empty(t, r.report.Results)
+}
+
+// What a slow system is spared, no other one is.
+func TestAPlanSparesSlowSystemsAlone(t *testing.T) {
+	p := plan{rounds: 3, events: 1_000_000, long: 10_000_000, measures: measures}
+	for _, s := range rivals.Systems() {
+		p.systems = append(p.systems, s.Name)
+	}
+	seen := map[string]int{}
+	for _, task := range p.tasks() {
+		seen[task.name]++
+		if task.name != report.CaseBacklog {
+			continue
+		}
+		events, rounds := 1_000_000, 3
+		switch task.system.Name {
+		case report.Debezium:
+			events, rounds = 500_000, 2
+		case report.WatermillTuned:
+			events, rounds = 200_000, 2
+		case report.Watermill:
+			events, rounds = 30_000, 2
+		}
+		require.Equal(t, events, task.events, task.system.Name)
+		require.Equal(t, rounds, task.rounds, task.system.Name)
+	}
+	require.Equal(t, map[string]int{report.CaseBacklog: 8, report.CaseHeld: 2, report.CaseSteady: 4, report.CaseOpen: 3, report.CaseLong: 1, report.CaseLarge: 5}, seen)
 }
 
 func TestTenthsAreTimedByTheirBounds(t *testing.T) {

@@ -19,6 +19,14 @@ const (
 	CaseLong    = "long backlog"
 	CaseSteady  = "1,000/s"
 	CaseOpen    = "1,000/s, a transaction open"
+	CaseLarge   = "a record of 2 MB"
+)
+
+// What becomes of a process beside a record that the broker refuses.
+const (
+	GoesOn = "goes on"
+	Stands = "publishes nothing more"
+	Ends   = "ends with an error"
 )
 
 // received is what latency of rivals is measured to.

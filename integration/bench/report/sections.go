@@ -20,6 +20,7 @@ func (r Report) sections() map[string]string {
 		"held":        r.held(),
 		"latency":     r.latencies(CaseSteady),
 		"open":        r.latencies(CaseOpen),
+		"oversized":   r.oversized(),
 		"wins":        r.wins(),
 	}
 }
@@ -96,4 +97,20 @@ func (r Report) latencies(name string) string {
 		return missing
 	}
 	return table([]string{"", "p50 ms", "p99 ms", "longest ms", "CPU s a million: process", "Postgres", "Kafka", "peak MB", "audit"}, rows)
+}
+
+// oversized tells what a record that the broker refuses does to the others.
+func (r Report) oversized() string {
+	var rows [][]string
+	for _, s := range r.of("oversized", CaseLarge) {
+		last := s.results[len(s.results)-1]
+		if last.Audit == nil {
+			continue
+		}
+		rows = append(rows, []string{s.system, last.Note, thousands(float64(last.Audit.Expected - last.Audit.Lost)), thousands(float64(last.Audit.Lost))})
+	}
+	if len(rows) == 0 {
+		return missing
+	}
+	return table([]string{"", "the process", "others that arrived", "that did not"}, rows)
 }

@@ -52,6 +52,9 @@ type System struct {
 	// order of their numbers. Both are nil for one from memory.
 	Setup func(context.Context, *pgx.Conn, Site) error
 	Write func(context.Context, pgx.Tx, Site, []Event) error
+	// Unlimited is the statement that lifts the system's own limit on the size of an
+	// event, if it has one.
+	Unlimited string
 	// Command is the process that publishes.
 	Command func(context.Context, Site) (*exec.Cmd, error)
 	// child is what that process does where it is this program once more.

@@ -31,6 +31,7 @@ var tandem = System{
 		}
 		return outbox.Add(ctx, tx, all...)
 	},
+	Unlimited: `UPDATE tandem.settings SET max_event_bytes = 10000000`,
 	Command: func(ctx context.Context, site Site) (*exec.Cmd, error) {
 		arguments := []string{"relay", "--database-url", site.DatabaseURL, "--kafka-brokers", strings.Join(site.Brokers, ","), "--source", source, "--log-level", "warn"}
 		if !site.steady() {
