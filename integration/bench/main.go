@@ -58,8 +58,17 @@ func command(ctx context.Context, arguments []string) error {
 		return err
 	}
 	r.report.Started = time.Now().UTC().Truncate(time.Second)
-	fmt.Fprintln(r.progress, "starting servers")
-	if r.servers, err = startServers(ctx, o.database, o.brokers, o.version); err != nil {
+	fmt.Fprintln(r.progress, "building tandem, starting servers")
+	dir, err := os.MkdirTemp("", "tandem-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	tandem, err := buildTandem(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if r.servers, err = startServers(ctx, tandem, o.database, o.brokers, o.version); err != nil {
 		return err
 	}
 	defer r.servers.stop()

@@ -21,27 +21,39 @@ func TestMain(m *testing.M) {
 	testservers.Main(m)
 }
 
+// What all of them need takes longer than most of them: a program and servers.
+func TestSystems(t *testing.T) {
+	tandem, err := buildTandem(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	s, err := startServers(t.Context(), tandem, testservers.Postgres(t), strings.Join(testservers.Kafka(t), ","), "")
+	require.NoError(t, err)
+	t.Cleanup(s.stop)
+	for name, test := range map[string]func(*testing.T, *run){
+		"every one publishes its backlog":        everyOnePublishesItsBacklog,
+		"a steady load arrives":                  aSteadyLoadArrives,
+		"a transaction stays open":               aTransactionStaysOpen,
+		"a refused record stands alone":          aRefusedRecordStandsAlone,
+		"a process that ends early is a failure": anEarlyEndIsAFailure,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			own := *s // one of the tests changes it
+			test(t, &run{servers: &own, meter: newMeter(s), progress: t.Output(), file: filepath.Join(t.TempDir(), "results.json")})
+		})
+	}
+}
+
 // smoke is every system but Debezium, whose Java takes longer to start than all of
 // them together, and which needs a server with wal_level=logical.
 var smoke = []string{report.KafkaGo, report.FranzGo, report.Tandem, report.SkipLocked, report.MarkPurge, report.WatermillTuned, report.Watermill}
 
-// startRun is a run on the tests' servers whose report is kept in the file.
-func startRun(t *testing.T) (*run, *bytes.Buffer) {
-	t.Helper()
-	s, err := startServers(t.Context(), testservers.Postgres(t), strings.Join(testservers.Kafka(t), ","), "")
-	require.NoError(t, err)
-	t.Cleanup(s.stop)
-	progress := &bytes.Buffer{}
-	return &run{servers: s, meter: newMeter(s), progress: progress, file: filepath.Join(t.TempDir(), "results.json")}, progress
-}
-
 // What is asserted is that everything arrived, never how fast.
-func TestEverySystemPublishesItsBacklog(t *testing.T) {
-	t.Parallel()
+func everyOnePublishesItsBacklog(t *testing.T, r *run) {
 	const events = 2000
-	r, progress := startRun(t)
+	var progress bytes.Buffer
+	r.progress = &progress
 	p := plan{rounds: 1, events: events, long: 2 * events, systems: smoke, measures: []string{measureDrain, measureHeld, measureLong}}
-	require.NoError(t, r.all(t.Context(), p.tasks(), p.rounds), "%s", progress)
+	require.NoError(t, r.all(t.Context(), p.tasks(), p.rounds), "%s", &progress)
 
 	kept, err := report.Read(r.file)
 	require.NoError(t, err)
@@ -51,12 +63,10 @@ func TestEverySystemPublishesItsBacklog(t *testing.T) {
 		require.Positive(t, result.Rate)
 		require.Len(t, result.Rates, 10)
 	}
-	require.Equal(t, len(kept.Results), strings.Count(progress.String(), "CPU s/M"), "%s", progress)
+	require.Equal(t, len(kept.Results), strings.Count(progress.String(), "CPU s/M"), "%s", &progress)
 }
 
-func TestASteadyLoadArrives(t *testing.T) {
-	t.Parallel()
-	r, _ := startRun(t)
+func aSteadyLoadArrives(t *testing.T, r *run) {
 	l := load{rate: 200, warmUp: 500 * time.Millisecond, lasting: 2 * time.Second}
 	for _, system := range rivals.Systems() {
 		switch system.Name {
@@ -70,9 +80,7 @@ func TestASteadyLoadArrives(t *testing.T) {
 }
 
 // A transaction that stays open stops nothing but its own event.
-func TestATransactionStaysOpen(t *testing.T) {
-	t.Parallel()
-	r, _ := startRun(t)
+func aTransactionStaysOpen(t *testing.T, r *run) {
 	l := load{rate: 100, lasting: openAfter + 2*time.Second, open: time.Second}
 	result, err := r.steady(t.Context(), rivals.Systems()[2], l)
 	require.NoError(t, err)
@@ -81,9 +89,7 @@ func TestATransactionStaysOpen(t *testing.T) {
 }
 
 // A record that the broker refuses takes none of the others with it.
-func TestARefusedRecordStandsAlone(t *testing.T) {
-	t.Parallel()
-	r, _ := startRun(t)
+func aRefusedRecordStandsAlone(t *testing.T, r *run) {
 	result, err := r.oversized(t.Context(), rivals.Systems()[2], 200)
 	require.NoError(t, err)
 	require.Equal(t, report.Tandem, result.System)
@@ -92,9 +98,9 @@ func TestARefusedRecordStandsAlone(t *testing.T) {
 }
 
 // A process that ends before its work is done is a failure and no figure.
-func TestAnEarlyEndIsTold(t *testing.T) {
-	t.Parallel()
-	r, progress := startRun(t)
+func anEarlyEndIsAFailure(t *testing.T, r *run) {
+	var progress bytes.Buffer
+	r.progress = &progress
 	r.servers.tandem = filepath.Join(t.TempDir(), "tandem")
 	require.NoError(t, os.WriteFile(r.servers.tandem, []byte("#!/bin/sh\necho no relay today >&2\nexit 3\n"), 0o755))
 	p := plan{rounds: 1, events: 100, systems: []string{report.Tandem}, measures: []string{measureDrain}}

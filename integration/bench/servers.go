@@ -36,9 +36,10 @@ type servers struct {
 }
 
 // startServers takes those whose addresses are given, else starts local ones.
-func startServers(ctx context.Context, database, brokers, version string) (_ *servers, err error) {
+// Tandem is the built program.
+func startServers(ctx context.Context, tandem, database, brokers, version string) (_ *servers, err error) {
 	var stops []func()
-	s := &servers{stop: func() {
+	s := &servers{tandem: tandem, stop: func() {
 		for i := range stops {
 			stops[len(stops)-1-i]()
 		}
@@ -70,13 +71,7 @@ func startServers(ctx context.Context, database, brokers, version string) (_ *se
 	}
 	stops = append(stops, client.Close)
 	s.admin = kadm.NewClient(client)
-	dir, err := os.MkdirTemp("", "tandem-bench-")
-	if err != nil {
-		return nil, err
-	}
-	stops = append(stops, func() { _ = os.RemoveAll(dir) })
-	s.tandem, err = buildTandem(ctx, dir)
-	return s, err
+	return s, nil
 }
 
 // buildTandem builds the daemon of this repository, with the main module's go.mod.

@@ -73,8 +73,6 @@ func (r *run) steady(ctx context.Context, system rivals.System, l load) (bench.R
 	if err != nil {
 		return result, err
 	}
-	result.Seconds = (l.warmUp + l.lasting).Seconds()
-	result.Rate = float64(l.events()-l.first()) / result.Seconds
 	latency, err := a.latency(l.measured(), l.events())
 	audit := a.audit()
 	result.Latency, result.Audit = map[string]bench.Latency{"received": latency}, &audit
@@ -95,9 +93,12 @@ func (r *run) load(ctx context.Context, p *process, system rivals.System, site r
 		return err
 	}
 	before, spent := r.meter.read(), cpuOf(p.cmd.Process.Pid)
+	began := time.Now()
 	if err := w.run(ctx, l); err != nil {
 		return err
 	}
+	result.Seconds = time.Since(began).Seconds()
+	result.Rate = float64(l.events()-l.first()) / result.Seconds
 	result.CPU = r.meter.since(before)
 	result.CPU["relay"] = cpuOf(p.cmd.Process.Pid) - spent
 	result.PeakMemory = peakOf(p.cmd.Process.Pid)

@@ -89,14 +89,14 @@ func (r Report) latencies(name string) string {
 	var rows [][]string
 	for _, s := range all {
 		rows = append(rows, []string{
-			s.system, millis(s.median(p50(received))), millis(s.median(p99(received))), millis(s.median(longest(received))),
+			s.system, rounded(s.median(rate)), millis(s.median(p50(received))), millis(s.median(p99(received))), millis(s.median(longest(received))),
 			seconds(s.median(cpu("relay"))), seconds(s.median(cpu("postgres"))), seconds(s.median(cpu("kafka"))), megabytes(s.median(memory)), s.audits(),
 		})
 	}
 	if len(rows) == 0 {
 		return missing
 	}
-	return table([]string{"", "p50 ms", "p99 ms", "longest ms", "CPU s a million: process", "Postgres", "Kafka", "peak MB", "audit"}, rows)
+	return table([]string{"", "written/s", "p50 ms", "p99 ms", "longest ms", "CPU s a million: process", "Postgres", "Kafka", "peak MB", "audit"}, rows)
 }
 
 // oversized tells what a record that the broker refuses does to the others.
