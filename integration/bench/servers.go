@@ -23,8 +23,9 @@ import (
 // cleanupTimeout bounds what is asked of the servers after a measurement.
 const cleanupTimeout = time.Minute
 
-// logical is what Debezium needs; all systems are measured with it alike.
-var logical = map[string]string{"wal_level": "logical"}
+// settings are all systems' alike. Debezium needs the first; the second is a small
+// share of memory for a server that is not for tests.
+var settings = map[string]string{"wal_level": "logical", "shared_buffers": "1GB"}
 
 // servers are where everything is measured.
 type servers struct {
@@ -50,7 +51,7 @@ func startServers(ctx context.Context, tandem, database, brokers, version string
 		}
 	}()
 	if s.database = database; database == "" {
-		server, err := localpg.Start(ctx, localpg.Options{Version: version, Settings: logical})
+		server, err := localpg.Start(ctx, localpg.Options{Version: version, Settings: settings})
 		if err != nil {
 			return nil, err
 		}
