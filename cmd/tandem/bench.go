@@ -211,6 +211,7 @@ func runBench(ctx context.Context, sys system, o *benchOptions, measures ...meas
 	if err != nil {
 		return explainBench(ctx, err, o.database)
 	}
+	fmt.Fprintf(screen, "made database %s\n", site.Name())
 	report := bench.Report{Started: time.Now().UTC()}
 	report.Environment, err = bench.EnvironmentOf(ctx, site, releaseText())
 	for _, m := range measures {
@@ -232,7 +233,7 @@ func runBench(ctx context.Context, sys system, o *benchOptions, measures ...meas
 // putAway removes what was made; a second signal ends that.
 func putAway(ctx context.Context, sys system, site *bench.Site, o *benchOptions, screen *benchProgress) error {
 	if o.keep {
-		fmt.Fprintf(screen, "kept: database %s, topics %q\n", site.Name(), site.Topics())
+		fmt.Fprintf(screen, "kept database %s, topics %q\n", site.Name(), site.Topics())
 		return site.Leave()
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -61,20 +61,37 @@ func Consume(ctx context.Context, s *Site, o ConsumeOptions) ([]Result, error) {
 	for round := range o.Rounds {
 		for _, c := range o.cases() {
 			run := consuming{Site: s, ConsumeOptions: o, pool: pool, topic: topic, consumeCase: c, round: round + 1}
-			without, err := run.measure(ctx, c.name+", no inbox", run.plainly)
+			pair, err := run.pair(ctx)
+			results = append(results, pair...)
 			if err != nil {
 				return results, err
 			}
-			with, err := run.measure(ctx, c.name, run.withInbox)
-			if err != nil {
-				return append(results, without), err
-			}
-			with.Against, with.Ratio = without.Case, with.Rate/without.Rate
-			results = append(results, without, with)
 		}
 	}
 	return results, nil
 }
+
+// pair measures a case without the inbox and with it; the other way round in
+// every second round.
+func (c *consuming) pair(ctx context.Context) ([]Result, error) {
+	handler := c.consumeCase.name
+	names := [2]string{handler + ", no inbox", handler}
+	works := [2]consumer{c.plainly, c.withInbox}
+	var results [2]Result
+	for turn := range 2 {
+		i := (turn + c.round + 1) % 2
+		var err error
+		if results[i], err = c.measure(ctx, names[i], works[i]); err != nil {
+			return nil, err
+		}
+	}
+	results[1].Against, results[1].Ratio = names[0], results[1].Rate/results[0].Rate
+	return results[:], nil
+}
+
+// consumer consumes everything, under a group's name that no other has. It calls
+// done after each transaction, and returns when ctx ends.
+type consumer func(ctx context.Context, group string, done func(int)) error
 
 // consumeCase is how a consumer is written.
 type consumeCase struct {
@@ -100,9 +117,7 @@ type consuming struct {
 	round int
 }
 
-// measure lets work consume everything, under a name that no other has. Work
-// calls done after each transaction, and returns when ctx ends.
-func (c *consuming) measure(ctx context.Context, name string, work func(ctx context.Context, group string, done func(int)) error) (Result, error) {
+func (c *consuming) measure(ctx context.Context, name string, work consumer) (Result, error) {
 	r := Result{
 		Measure: "consume", System: "tandem", Case: name, Batch: c.batch, Round: c.round, Events: c.Events, Payload: c.Payload,
 	}

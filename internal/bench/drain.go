@@ -172,11 +172,14 @@ func (d *draining) relay(ctx context.Context, r *Result) error {
 type tenths struct {
 	total int64
 	done  atomic.Int64
-	at    [11]atomic.Int64 // nanoseconds since the start; the first is the start
+	at    [11]atomic.Int64 // nanoseconds since the start; of the first, when anything was
 }
 
 func (t *tenths) add(n int64, since time.Duration) {
 	after := t.done.Add(n)
+	if after == n { // what it takes to begin is not the first tenth's
+		t.at[0].Store(int64(since))
+	}
 	for i := (after-n)*10/t.total + 1; i <= min(10, after*10/t.total); i++ {
 		t.at[i].Store(int64(since))
 	}

@@ -122,25 +122,29 @@ func (p *pacing) run(ctx context.Context, auditor *Auditor) error {
 	p.began = time.Now()
 	receiving, cancel := context.WithCancel(ctx)
 	defer cancel()
-	received := make(chan error, 1)
-	go func() { received <- p.receive(receiving, auditor) }()
+	var failed error // once done is closed
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		failed = p.receive(receiving, auditor)
+	}()
 	if err := p.write(ctx); err != nil {
 		cancel()
-		<-received
+		<-done
 		return err
 	}
 	for before := int64(-1); p.arrived.Load() > before; { // a relay that has stopped sending is not waited for
 		before = p.arrived.Load()
 		patience := time.NewTimer(steadyPatience)
 		select {
-		case err := <-received:
+		case <-done:
 			patience.Stop()
-			return err
+			return failed
 		case <-patience.C:
 		}
 	}
 	cancel()
-	<-received
+	<-done // what has not arrived is lost, as the audit says
 	return context.Cause(ctx)
 }
 

@@ -33,7 +33,7 @@ func (s *Site) checkKafka(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	if _, err := s.client.ApiVersions(ctx, &kafka.ApiVersionsRequest{Addr: s.client.Addr}); err != nil {
-		return fmt.Errorf("Kafka at %s: %w; check --kafka-brokers, TLS and SASL, and that the brokers run", strings.Join(s.servers.Kafka.Brokers, ","), err) //nolint:staticcheck,revive // a name begins with a capital
+		return fmt.Errorf("cannot talk to Kafka at %s: %w; check --kafka-brokers, TLS and SASL, and that the brokers run", strings.Join(s.servers.Kafka.Brokers, ","), err)
 	}
 	return nil
 }
