@@ -84,6 +84,7 @@ If one is lost, doubled or out of order, the exit code is 1, whatever the speed.
 	}, sys, append(o.common(true), payload, steadyRates(&o.steady.Rates),
 		once(&o.quick, "quick", "only to see that everything works, within a minute: the figures say nothing")),
 		func(ctx context.Context) error {
+			o.drain.HeldSnapshot = true
 			if o.quick {
 				o.hurry()
 			}
@@ -96,7 +97,7 @@ If one is lost, doubled or out of order, the exit code is 1, whatever the speed.
 // hurry makes everything small.
 func (o *benchOptions) hurry() {
 	o.write.Slice, o.write.Rounds, o.write.Clients = 20*time.Millisecond, 2, []int{1, 4}
-	o.drain.Events, o.drain.Rounds, o.drain.HeldSnapshot = 20_000, 1, true
+	o.drain.Events, o.drain.Rounds = 20_000, 1
 	o.steady.Duration, o.steady.Warmup, o.steady.Rates = time.Second, 100*time.Millisecond, []int{200}
 	o.consume.Events, o.consume.Rounds, o.consume.Batches = 2_000, 1, []int{100}
 	o.idle.Settle, o.idle.Duration = 10*time.Millisecond, 100*time.Millisecond

@@ -43,6 +43,12 @@ func (p *benchProgress) show(what string, done, total int64) {
 	if p.screen != nil {
 		if fresh {
 			p.finish()
+		}
+		if total == 0 { // nothing that moves
+			fmt.Fprintln(p.screen, what)
+			return
+		}
+		if p.bar == nil {
 			p.bar = p.screen.New(total, mpb.BarStyle(), mpb.BarRemoveOnComplete(),
 				mpb.PrependDecorators(decor.Name(what, decor.WCSyncSpaceR), decor.CurrentNoUnit("%d", decor.WCSyncSpace)),
 				mpb.AppendDecorators(decor.Percentage()))

@@ -78,6 +78,19 @@ func (r *benchRow) rate() string {
 	return grouped(r.of(func(one bench.Result) float64 { return one.Rate }))
 }
 
+// cpu is what each process took, in seconds for a million events.
+func (r *benchRow) cpu(processes ...string) string {
+	var all []string
+	for _, name := range processes {
+		text := "?"
+		if _, known := r.CPU[name]; known {
+			text = fmt.Sprintf("%.2f", r.of(func(one bench.Result) float64 { return one.CPU[name] * 1e6 / float64(one.Events) }))
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " ")
+}
+
 func (r *benchRow) ratio() string {
 	if r.Against == "" {
 		return ""
@@ -129,11 +142,10 @@ var benchTables = []struct {
 		l := r.Latency["committed"]
 		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%.2f\t%s\t%s\n", r.Case, r.Clients, r.rate(), l.P50, l.P99, r.ratio(), r.audit())
 	}},
-	{"drain", "drain: a backlog", "CASE\tEVENTS\tEVENTS/S\tCPU s/MILLION\tPEAK MB\tLAST ÷ FIRST TENTH\tRATIO\tAUDIT", func(w io.Writer, r *benchRow) {
-		cpu := r.of(func(one bench.Result) float64 { return one.CPU["relay"] * 1e6 / float64(one.Events) })
+	{"drain", "drain: a backlog; CPU seconds a million events of relay, PostgreSQL, Kafka", "CASE\tEVENTS\tEVENTS/S\tCPU\tPEAK MB\tLAST ÷ FIRST TENTH\tRATIO\tAUDIT", func(w io.Writer, r *benchRow) {
 		peak := r.of(func(one bench.Result) float64 { return float64(one.PeakMemory) / 1e6 })
 		tenths := r.of(func(one bench.Result) float64 { return one.Rates[len(one.Rates)-1] / one.Rates[0] })
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.2f\t%.0f\t%.2f\t%s\t%s\n", r.Case, grouped(float64(r.Events)), r.rate(), cpu, peak, tenths, r.ratio(), r.audit())
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.0f\t%.2f\t%s\t%s\n", r.Case, grouped(float64(r.Events)), r.rate(), r.cpu("relay", "postgres", "kafka"), peak, tenths, r.ratio(), r.audit())
 	}},
 	{"steady", "steady: how long an event takes, p50 / p99 in ms", "RATE\tEVENTS/S\tCOMMITTED\tACKNOWLEDGED\tRECEIVED\tWHOLE\tAUDIT", func(w io.Writer, r *benchRow) {
 		at := func(name string) string {
@@ -144,9 +156,8 @@ var benchTables = []struct {
 			fmt.Fprintf(w, "\t%s\n", r.Note)
 		}
 	}},
-	{"consume", "consume: messages with one effect row each", "CASE\tBATCH\tMESSAGES/S\tCPU s/MILLION\tRATIO\tAUDIT", func(w io.Writer, r *benchRow) {
-		cpu := r.of(func(one bench.Result) float64 { return one.CPU["consumer"] * 1e6 / float64(one.Events) })
-		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%s\t%s\n", r.Case, r.Batch, r.rate(), cpu, r.ratio(), r.audit())
+	{"consume", "consume: messages with one effect row each; CPU seconds a million of consumer, PostgreSQL, Kafka", "CASE\tBATCH\tMESSAGES/S\tCPU\tRATIO\tAUDIT", func(w io.Writer, r *benchRow) {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", r.Case, r.Batch, r.rate(), r.cpu("consumer", "postgres", "kafka"), r.ratio(), r.audit())
 	}},
 	{"idle", "idle: a relay on an empty log", "CASE\tOF A CORE\tAUDIT", func(w io.Writer, r *benchRow) {
 		fmt.Fprintf(w, "%s\t%.2f %%\t%s\n", r.Case, 100*r.CPU["relay"]/r.Seconds, r.audit())

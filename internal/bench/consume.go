@@ -132,14 +132,14 @@ func (c *consuming) measure(ctx context.Context, name string, work consumer) (Re
 	working, cancel := context.WithCancel(ctx)
 	defer cancel()
 	clock.over = cancel
-	used := cpuTime()
+	used := c.meter()
 	if err := work(working, group, clock.done); err != nil {
 		return r, fmt.Errorf("consume, %s: %w", name, err)
 	}
 	if ctx.Err() != nil {
 		return r, context.Cause(ctx)
 	}
-	r.CPU = map[string]float64{"consumer": (cpuTime() - used).Seconds()}
+	r.CPU = used.spent("consumer")
 	r.Seconds, r.Rate = clock.rate()
 	audit, err := auditEffects(ctx, c.pool, c.Events)
 	r.Audit = &audit

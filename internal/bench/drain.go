@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -50,20 +51,11 @@ func Drain(ctx context.Context, s *Site, o DrainOptions) ([]Result, error) {
 	var results []Result
 	for round := range o.Rounds {
 		d := draining{Site: s, DrainOptions: o, pool: pool, round: round + 1}
-		plain, err := d.run(ctx, drainPlain)
+		measured, err := d.turn(ctx)
+		results = append(results, measured...)
 		if err != nil {
 			return results, err
 		}
-		results = append(results, plain)
-		if !o.HeldSnapshot {
-			continue
-		}
-		held, err := d.held(ctx)
-		if err != nil {
-			return results, err
-		}
-		held.Against, held.Ratio = drainPlain, held.Rate/plain.Rate
-		results = append(results, held)
 	}
 	return results, nil
 }
@@ -73,6 +65,32 @@ type draining struct {
 	DrainOptions
 	pool  *pgxpool.Pool
 	round int
+}
+
+// turn measures each case, in another order in every second round.
+func (d *draining) turn(ctx context.Context) ([]Result, error) {
+	if !d.HeldSnapshot {
+		plain, err := d.run(ctx, drainPlain)
+		if err != nil {
+			return nil, err
+		}
+		return []Result{plain}, nil
+	}
+	var results [2]Result
+	for turn := range 2 {
+		i := (turn + d.round + 1) % 2
+		var err error
+		if i == 0 {
+			results[i], err = d.run(ctx, drainPlain)
+		} else {
+			results[i], err = d.held(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	results[1].Against, results[1].Ratio = drainPlain, results[1].Rate/results[0].Rate
+	return results[:], nil
 }
 
 // held runs it beside a transaction that has a snapshot.
@@ -141,13 +159,15 @@ const relayMemory = 96 << 20
 
 // relay empties the log.
 func (d *draining) relay(ctx context.Context, r *Result) error {
-	debug.FreeOSMemory() // what the backlog took
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(relayMemory))
+	debug.FreeOSMemory()                           // what the backlog took
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // else the user has said how it is to work
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(relayMemory))
+	}
 	forgetPeak()
 	clock := tenths{total: int64(d.Events)}
 	stop := d.progress.follow(fmt.Sprintf("drain %d/%d: events acknowledged", d.round, d.Rounds), int64(d.Events), clock.done.Load)
 	defer stop()
-	began, used := time.Now(), cpuTime()
+	began, used := time.Now(), d.meter()
 	running, err := d.startRelay(ctx, relay.Hooks{Acknowledged: func(_ string, _ int, events []*relay.Event, _ time.Duration) {
 		clock.add(int64(len(events)), time.Since(began))
 	}}, true)
@@ -160,7 +180,7 @@ func (d *draining) relay(ctx context.Context, r *Result) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	r.CPU = map[string]float64{"relay": (cpuTime() - used).Seconds()}
+	r.CPU = used.spent("relay")
 	r.PeakMemory = peakMemory()
 	r.Seconds = time.Duration(clock.at[10].Load()).Seconds()
 	r.Rate = float64(d.Events) / r.Seconds

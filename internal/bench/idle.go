@@ -3,6 +3,7 @@ package bench
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/tandem-outbox/tandem/relay"
@@ -14,8 +15,8 @@ type IdleOptions struct {
 	Duration time.Duration // 20 s unless set
 }
 
-// Idle measures what a relay on an empty log takes of a processor: its process
-// alone, not what Postgres does for it.
+// Idle measures what a relay on an empty log takes of a processor, and what
+// Postgres takes for it.
 func Idle(ctx context.Context, s *Site, o IdleOptions) ([]Result, error) {
 	o.Settle, o.Duration = cmp.Or(o.Settle, 15*time.Second), cmp.Or(o.Duration, 20*time.Second)
 	r, err := s.startRelay(ctx, relay.Hooks{}, false)
@@ -26,11 +27,14 @@ func Idle(ctx context.Context, s *Site, o IdleOptions) ([]Result, error) {
 	if err == nil {
 		err = s.progress.pause(ctx, "idle: seconds of settling", o.Settle)
 	}
-	began, used := time.Now(), cpuTime()
+	began, used := time.Now(), s.meter()
 	if err == nil {
-		err = s.progress.pause(ctx, "idle: seconds", o.Duration)
+		if s.progress != nil { // once: to show how far it is costs more than the relay
+			s.progress(fmt.Sprintf("idle: measured for %v", o.Duration), 0, 0)
+		}
+		err = Progress(nil).pause(ctx, "", o.Duration)
 	}
-	took, spent := time.Since(began), cpuTime()-used
+	took, spent := time.Since(began), used.spent("relay")
 	published := r.Stats().Published
 	if stopped := r.stop(); err == nil {
 		err = stopped
@@ -40,6 +44,6 @@ func Idle(ctx context.Context, s *Site, o IdleOptions) ([]Result, error) {
 	}
 	return []Result{{
 		Measure: "idle", System: "tandem", Case: "empty log", Round: 1, Seconds: took.Seconds(),
-		CPU: map[string]float64{"relay": spent.Seconds()}, Audit: &Audit{Strange: int(published)},
+		CPU: spent, Audit: &Audit{Strange: int(published)},
 	}}, nil
 }

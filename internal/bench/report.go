@@ -34,7 +34,7 @@ type Result struct {
 	Batch   int    `json:"batch,omitempty"`
 	Round   int    `json:"round"` // from 1
 
-	Events  int     `json:"events"`
+	Events  int     `json:"events"` // or transactions
 	Payload int     `json:"payload_bytes,omitempty"`
 	Seconds float64 `json:"seconds"`
 	Rate    float64 `json:"per_second"` // events, or transactions where Measure is write
@@ -51,7 +51,8 @@ type Result struct {
 	// (from the return of COMMIT), "whole" (acknowledged, from when the transaction
 	// was to begin).
 	Latency map[string]Latency `json:"latency,omitempty"`
-	// CPU seconds by process: "relay", "consumer", "postgres", "kafka".
+	// CPU seconds by process: "relay" or "consumer", which is this one; and the
+	// servers "postgres" and "kafka" where they run on this machine.
 	CPU map[string]float64 `json:"cpu_seconds,omitempty"`
 	// PeakMemory is of the relay, or of what stands in its place.
 	PeakMemory int64  `json:"peak_memory_bytes,omitempty"`

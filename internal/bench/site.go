@@ -46,7 +46,8 @@ type Site struct {
 	topics []string
 	serial int // of the last topic
 	groups []string
-	made   bool // the database
+	made   bool           // the database
+	pids   map[string]int // of the servers, as far as they are on this machine
 }
 
 // closeTimeout bounds Close.
@@ -71,6 +72,7 @@ func Open(ctx context.Context, servers Servers) (*Site, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
+	s.pids = s.findServers(ctx)
 	return s, nil
 }
 
