@@ -165,6 +165,7 @@ at a given rate. Transactions begin on schedule whatever became of earlier ones:
 		flagDuration(&o.steady.Duration, "duration", "how long each rate is measured, after two seconds that are not", 20*time.Second, 10*time.Millisecond),
 		benchPayload(&o.steady.Payload),
 		count(&o.steady.Partitions, "partitions", "how many partitions the topic has", 6, 1, 1000),
+		eventsEach(&o.steady.Each),
 		count(&o.steady.Connections, "connections", "on how many connections transactions are begun", 32, 1, bench.MaxClients),
 	), func(ctx context.Context) error { return runBench(ctx, sys, &o, measureSteady) })
 }

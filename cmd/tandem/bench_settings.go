@@ -28,6 +28,24 @@ func steadyRates(to *[]int) *setting {
 	return countList(to, "rate", "how many events a second are written, in turn", "1000", 1_000_000)
 }
 
+// eventsEach divides the number of keys, so that each key is always written in the
+// same turn.
+func eventsEach(to *int) *setting {
+	s := count(to, "each", "how many events a transaction has", 1, 1, 1000)
+	parse := s.parse
+	s.allowed = fmt.Sprintf("a number from 1 to 1000 that divides %d", bench.Keys)
+	s.parse = func(text string) error {
+		if err := parse(text); err != nil {
+			return err
+		}
+		if bench.Keys%*to != 0 {
+			return errors.New("it does not divide it")
+		}
+		return nil
+	}
+	return s
+}
+
 // count is a number from least to most.
 func count(to *int, name, usage string, initial, least, most int) *setting {
 	return &setting{

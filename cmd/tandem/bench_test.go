@@ -177,6 +177,7 @@ func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
 		"bench write --rounds=":           `--rounds is empty`,
 		"bench drain --events 1":          `--events "1": it is too small`,
 		"bench drain --partitions many":   `--partitions "many": "many" is no number`,
+		"bench steady --each 3":           `--each "3": it does not divide it; allowed is a number from 1 to 1000 that divides 10000`,
 		"bench steady --duration 0s":      `--duration "0s": it is too short`,
 		"bench consume --batch 10,100000": `--batch "10,100000": it is too large`,
 		"bench sideways":                  `unknown command "sideways" for "tandem bench"`,
@@ -229,7 +230,7 @@ func TestBenchByTLSAndSASL(t *testing.T) {
 	r.oneLineOf(t, "cannot talk to Kafka", "SASL")
 	require.NotContains(t, r.stdout+r.stderr, "wr0ng")
 	env = append(env, "TANDEM_KAFKA_SASL_PASSWORD=right")
-	for _, measure := range []string{"drain --events 1000 --rounds 1", "consume --events 1000 --batch 100 --rounds 1"} {
+	for _, measure := range []string{"drain --events 1000 --rounds 1", "steady --rate 500 --each 5 --duration 1s", "consume --events 1000 --batch 100 --rounds 1"} {
 		r = tandem(t, env, append([]string{"bench"}, strings.Fields(measure)...)...)
 		require.Equal(t, exitDone, r.code, r.stderr)
 		require.Contains(t, r.stdout, " clean\n")

@@ -25,6 +25,7 @@ type SteadyOptions struct {
 	Payload     int           // of an event, in bytes; 200 unless set
 	Partitions  int           // of the topic; 6 unless set
 	Connections int           // that transactions are begun on; 32 unless set
+	Each        int           // events in a transaction, a divisor of Keys; 1 unless set
 }
 
 func (o SteadyOptions) withDefaults() SteadyOptions {
@@ -33,13 +34,13 @@ func (o SteadyOptions) withDefaults() SteadyOptions {
 	}
 	o.Duration, o.Warmup = cmp.Or(o.Duration, 20*time.Second), cmp.Or(o.Warmup, 2*time.Second)
 	o.Payload, o.Partitions = cmp.Or(o.Payload, 200), cmp.Or(o.Partitions, 6)
-	o.Connections = cmp.Or(o.Connections, 32)
+	o.Connections, o.Each = cmp.Or(o.Connections, 32), cmp.Or(o.Each, 1)
 	return o
 }
 
 // Steady measures how long an event takes from the return of COMMIT to Kafka's
 // acknowledgement and to a consumer that fetches every partition. It is an open
-// loop: transactions of one row and one event are to begin on schedule whatever
+// loop: transactions of one row and its events are to begin on schedule whatever
 // became of earlier ones, and what waits for a connection counts, in "whole".
 // Writers, relay and consumer are in this process.
 func Steady(ctx context.Context, s *Site, o SteadyOptions) ([]Result, error) {
@@ -79,16 +80,17 @@ type pacing struct {
 	acked     []atomic.Int64
 	received  []atomic.Int64
 	arrived   atomic.Int64
-	turns     []chan struct{} // by key: who writes it; order is promised to writers of a key that take turns
+	turns     []chan struct{} // by the keys of a transaction: who writes them; order is promised to writers of a key that take turns
 }
 
 func steadyAt(ctx context.Context, s *Site, pool *pgxpool.Pool, o SteadyOptions, rate int) (Result, error) {
 	warm := int(o.Warmup.Seconds() * float64(rate))
 	total := warm + int(o.Duration.Seconds()*float64(rate))
+	total = (total + o.Each - 1) / o.Each * o.Each
 	p := &pacing{
 		Site: s, SteadyOptions: o, pool: pool, rate: rate, warm: warm, total: total,
 		committed: make([]atomic.Int64, total), acked: make([]atomic.Int64, total), received: make([]atomic.Int64, total),
-		turns: make([]chan struct{}, min(Keys, total)),
+		turns: make([]chan struct{}, Keys/o.Each),
 	}
 	for i := range p.turns {
 		p.turns[i] = make(chan struct{}, 1)
@@ -158,7 +160,7 @@ func (p *pacing) write(ctx context.Context) error {
 	for range p.Connections {
 		all.Go(func() error {
 			for {
-				n := int(next.Add(1)) - 1
+				n := (int(next.Add(1)) - 1) * p.Each
 				if n >= p.total {
 					return nil
 				}
@@ -178,26 +180,33 @@ func (p *pacing) write(ctx context.Context) error {
 	return all.Wait()
 }
 
-// due is when event n is to be written.
+// due is when event n is to be written: when its transaction's first is.
 func (p *pacing) due(n int) time.Duration {
-	return time.Duration(n) * time.Second / time.Duration(p.rate)
+	return time.Duration(n/p.Each*p.Each) * time.Second / time.Duration(p.rate)
 }
 
-// transaction writes a row and its event in one round trip: what is measured
-// begins with its end.
+// transaction writes a row and the events from n on in one round trip: what is
+// measured begins with its end.
 func (p *pacing) transaction(ctx context.Context, n int) error {
-	turn := p.turns[n%len(p.turns)]
+	turn := p.turns[n/p.Each%len(p.turns)]
 	turn <- struct{}{}
 	defer func() { <-turn }()
 	batch := &pgx.Batch{}
 	batch.Queue(insertOrder, Key(n), n)
-	if err := outbox.Queue(batch, eventOf(p.topic, n, p.Payload)); err != nil {
+	events := make([]outbox.Event, p.Each)
+	for i := range events {
+		events[i] = eventOf(p.topic, n+i, p.Payload)
+	}
+	if err := outbox.Queue(batch, events...); err != nil {
 		return err
 	}
 	if err := p.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
-	p.committed[n].Store(int64(time.Since(p.began)))
+	now := int64(time.Since(p.began))
+	for i := range events {
+		p.committed[n+i].Store(now)
+	}
 	return nil
 }
 
@@ -283,7 +292,7 @@ func (p *pacing) result(audit Audit) Result {
 	}
 	took := time.Duration(last - int64(p.due(p.warm)))
 	r := Result{
-		Measure: "steady", System: "tandem", Case: strconv.Itoa(p.rate) + "/s", Round: 1, Clients: p.Connections,
+		Measure: "steady", System: "tandem", Case: strconv.Itoa(p.rate) + "/s", Round: 1, Clients: p.Connections, Batch: p.Each,
 		Events: p.total - p.warm, Payload: p.Payload, Seconds: took.Seconds(), Rate: float64(p.total-p.warm) / took.Seconds(),
 		Latency: map[string]Latency{
 			"committed": LatencyOf(committed), "acknowledged": LatencyOf(acked), "received": LatencyOf(received), "whole": LatencyOf(whole),
