@@ -32,7 +32,7 @@ type Result struct {
 	Case    string `json:"case"`    // which of the measure's, as "pipelined" or "1,000/s"
 	Clients int    `json:"clients,omitempty"`
 	Batch   int    `json:"batch,omitempty"` // messages, or events, in a transaction
-	Round   int    `json:"round"` // from 1
+	Round   int    `json:"round"`           // from 1
 
 	Events  int     `json:"events"` // or transactions
 	Payload int     `json:"payload_bytes,omitempty"`
