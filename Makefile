@@ -1,6 +1,7 @@
 # make demo   watch it work                        (needs Go alone)
 # make test   prove it on real servers             (see internal/testservers for where they come from)
-# make bench  measure it
+# make bench  measure it: tandem bench on local servers (ONE='drain --events 10000000')
+# make microbench  the hot paths one by one, for benchstat (PACKAGES=./outbox BENCH=Add COUNT=6)
 # make rivals  measure it beside what people use instead, into docs/benchmarks.md (ROUNDS=3 RIVALS='-only tandem')
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
 # make faults  break everything at once, and judge what is left (SEEDS=900 KAFKA=100 FIRST=1 MINUTES=0)
@@ -20,10 +21,14 @@ FIRST   ?= 1
 MINUTES ?= 0
 FUZZTIME ?= 20s
 ONLY    ?=
+ONE     ?=
+BENCH   ?= .
+COUNT   ?= 6
+PACKAGES ?= ./outbox ./inbox/internal/apply ./relay/relaykafka
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench rivals stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench microbench rivals stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -41,8 +46,14 @@ bin/with-servers:
 test: bin/with-servers
 	bin/with-servers -- sh -c '$(TESTS) ./... && cd integration/orm && $(TESTS) ./... && cd ../bench && $(TESTS) ./...'
 
-bench: bin/with-servers
-	bin/with-servers -- $(GO) test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 60m ./integration/...
+# ONE is one of its measurements, or settings of all: ONE=--json.
+bench: build bin/with-servers
+	bin/with-servers -- sh -c 'bin/tandem bench $(ONE) --database-url "$$TANDEM_TEST_DATABASE_URL" --kafka-brokers "$$TANDEM_TEST_KAFKA_BROKERS"'
+
+# What one run says is compared with another's: benchstat before after. Those of
+# PACKAGES=./integration are long ones: COUNT=1.
+microbench: bin/with-servers
+	bin/with-servers -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -p 1 -timeout 60m $(PACKAGES)
 
 # It starts servers of its own, because Debezium needs a setting that others do not.
 rivals:
