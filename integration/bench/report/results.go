@@ -20,11 +20,6 @@ type Result struct {
 	// Warm is the rate of a drain from its first record to its last, without the
 	// start of the process.
 	Warm float64 `json:"warm_per_second,omitempty"`
-	// Rates are those of each tenth of a drain.
-	Rates []float64 `json:"rates,omitempty"`
-	// Ratio is Rate divided by that of the case Against in the same round.
-	Against string  `json:"against,omitempty"`
-	Ratio   float64 `json:"ratio,omitempty"`
 }
 
 // Report is a run: a bench.Report with such results.
