@@ -92,9 +92,5 @@ func (s series) audits() string {
 	if sum == (bench.Audit{}) {
 		return "clean"
 	}
-	text := sum.String()
-	if sum.Strange > 0 {
-		text += fmt.Sprintf(", %d unknown", sum.Strange)
-	}
-	return text
+	return sum.String()
 }
