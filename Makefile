@@ -1,6 +1,8 @@
 # make demo   watch it work                        (needs Go alone)
 # make test   prove it on real servers             (see internal/testservers for where they come from)
-# make bench  measure it
+# make bench  measure it: tandem bench on local servers (ONE='drain --events 10000000')
+# make microbench  the hot paths one by one, for benchstat (PACKAGES=./outbox BENCH=Add COUNT=6)
+# make rivals  measure it beside what people use instead, into docs/benchmarks.md (ROUNDS=3 RIVALS='-only tandem')
 # make stories  kill consumers at every step of their work, and check the books (SEEDS=200 FIRST=1)
 # make faults  break everything at once, and judge what is left (SEEDS=900 KAFKA=100 FIRST=1 MINUTES=0)
 # make mutants  let the oracle of make faults judge systems that are wrong on purpose (ONLY='a held key')
@@ -19,10 +21,14 @@ FIRST   ?= 1
 MINUTES ?= 0
 FUZZTIME ?= 20s
 ONLY    ?=
+ONE     ?=
+BENCH   ?= .
+COUNT   ?= 6
+PACKAGES ?= ./outbox ./inbox/internal/apply ./relay/relaykafka
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
+.PHONY: help build demo test bench microbench rivals stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -38,10 +44,20 @@ bin/with-servers:
 	$(GO) build -o $@ ./internal/testservers/with-servers
 
 test: bin/with-servers
-	bin/with-servers -- sh -c '$(TESTS) ./... && cd integration/orm && $(TESTS) ./...'
+	bin/with-servers -- sh -c '$(TESTS) ./... && cd integration/orm && $(TESTS) ./... && cd ../bench && $(TESTS) ./...'
 
-bench: bin/with-servers
-	bin/with-servers -- $(GO) test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 60m ./integration/...
+# ONE is one of its measurements, or settings of all: ONE=--json.
+bench: build bin/with-servers
+	bin/with-servers -- sh -c 'bin/tandem bench $(ONE) --database-url "$$TANDEM_TEST_DATABASE_URL" --kafka-brokers "$$TANDEM_TEST_KAFKA_BROKERS"'
+
+# What one run says is compared with another's: benchstat before after. Those of
+# PACKAGES=./integration are long ones: COUNT=1.
+microbench: bin/with-servers
+	bin/with-servers -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -p 1 -timeout 60m $(PACKAGES)
+
+# It starts servers of its own, because Debezium needs a setting that others do not.
+rivals:
+	cd integration/bench && $(GO) build -o ../../bin/rivals . && ../../bin/rivals -out ../../docs/benchmarks -page ../../docs/benchmarks.md -rounds $(or $(ROUNDS),3) $(RIVALS)
 
 # In the package's directory and without its name: so go test shows what it says
 # while it runs.
@@ -68,15 +84,18 @@ fuzz: bin/with-servers
 lint:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...
 	cd integration/orm && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint run ./...
+	cd integration/bench && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint run ./...
 
 fmt:
 	$(GO) tool -modfile=.ci/tools.mod golangci-lint fmt ./...
 	cd integration/orm && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint fmt ./...
+	cd integration/bench && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint fmt ./...
 
-# After a change of go.mod: the second module has the first one's requirements too.
+# After a change of go.mod: the other modules have the first one's requirements too.
 tidy:
 	$(GO) mod tidy
 	cd integration/orm && $(GO) mod tidy
+	cd integration/bench && $(GO) mod tidy
 
 clean:
 	rm -rf bin

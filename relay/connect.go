@@ -82,8 +82,9 @@ func (r *Relay) open(ctx context.Context) (*pgx.Conn, error) {
 	config.StatementCacheCapacity = max(config.StatementCacheCapacity, 64)
 	// A page is a megabyte or two; the driver by itself reads 8 kB at a time.
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		return pgproto3.NewFrontend(bufio.NewReaderSize(r, 64<<10), w)
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, bulkBytes), w)
 	}
+	config.DialFunc = dialBulk(config.DialFunc)
 	if r.cfg.SyncStandbys {
 		r.noticeCancelled(config)
 	}

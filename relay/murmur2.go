@@ -1,10 +1,10 @@
 package relay
 
-// partitionOf returns the partition that Kafka's Java client gives a key, so
-// that other producers of a topic agree with us about where a key lives.
+// partitionOf returns the partition that Kafka's Java client gives a key with that
+// murmur2, so that other producers of a topic agree with us about where a key lives.
 // Source: org.apache.kafka.clients.producer.internals.BuiltInPartitioner.
-func partitionOf(key []byte, partitions int) int {
-	return int(murmur2(key)&0x7fffffff) % partitions
+func partitionOf(hash uint32, partitions int) int {
+	return int(hash&0x7fffffff) % partitions
 }
 
 // murmur2 is the variant in org.apache.kafka.common.utils.Utils: 32 bits, the

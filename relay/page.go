@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -26,6 +27,7 @@ type item struct {
 	page  *page
 	index int
 	from  source // nil for the log
+	hash  uint32 // murmur2 of the key
 
 	expires   int64 // Unix microseconds by the database's clock; 0 where it does not expire
 	once      delivery
@@ -60,8 +62,10 @@ func (it *item) size() int { return len(it.Key) + len(it.Headers) + len(it.Paylo
 // page is one read from the log: a whole small window, or a slice by position
 // of a frozen one. It is the unit of memory.
 type page struct {
-	items []item
-	bytes int
+	items    []item
+	bytes    int
+	last     int64 // the position decoded last
+	unsorted bool
 	// Where the checkpoint stands while the page is under way (done is filled
 	// in from its events) and once all of it is done.
 	under, after checkpoint
@@ -72,7 +76,8 @@ type page struct {
 	remaining int
 
 	arena  []byte
-	fitted bool // made for its events alone, and of no use to others
+	refs   []*item // the events that go straight to the lanes
+	fitted bool    // made for its events alone, and of no use to others
 }
 
 // eventOverhead is what an event costs in memory beside its own bytes.
@@ -84,21 +89,21 @@ func (p *page) decode(values [][]byte, names *interned) error {
 	if len(values[0]) != 8 || len(values[1]) != 16 || len(values[2]) != 8 {
 		return fmt.Errorf("an event's row is not in the expected format: %d, %d and %d bytes of position, id and time", len(values[0]), len(values[1]), len(values[2]))
 	}
-	e := Event{
-		Position:  int64(binary.BigEndian.Uint64(values[0])),
-		CreatedAt: time.UnixMicro(int64(binary.BigEndian.Uint64(values[2])) + postgresEpoch),
-		Partition: -1,
-		Topic:     names.get(values[4]),
-		Type:      names.get(values[6]),
-		Key:       p.keep(values[5]),
-		Headers:   p.keep(values[7]),
-		Payload:   p.keep(values[8]),
-	}
-	copy(e.ID[:], values[1])
+	p.items = append(p.items, item{})
+	it := &p.items[len(p.items)-1]
+	it.Position = int64(binary.BigEndian.Uint64(values[0]))
+	copy(it.ID[:], values[1])
+	it.CreatedAt = time.UnixMicro(int64(binary.BigEndian.Uint64(values[2])) + postgresEpoch)
+	it.Partition = -1
 	if len(values[3]) == 4 {
-		e.Partition = int32(binary.BigEndian.Uint32(values[3]))
+		it.Partition = int32(binary.BigEndian.Uint32(values[3]))
 	}
-	it := item{Event: e, scheduled: values[9] != nil}
+	it.Topic, it.Type = names.get(values[4]), names.get(values[6])
+	it.Key, it.Headers, it.Payload = p.keep(values[5]), p.keep(values[7]), p.keep(values[8])
+	if it.Key != nil {
+		it.hash = murmur2(values[5])
+	}
+	it.scheduled = values[9] != nil
 	if len(values[10]) == 8 {
 		it.expires = int64(binary.BigEndian.Uint64(values[10])) + postgresEpoch
 	}
@@ -106,7 +111,8 @@ func (p *page) decode(values [][]byte, names *interned) error {
 		it.once = delivery(values[11][3])
 	}
 	p.bytes += it.size()
-	p.items = append(p.items, it)
+	p.unsorted = p.unsorted || it.Position < p.last
+	p.last = it.Position
 	return nil
 }
 
@@ -128,15 +134,9 @@ func (p *page) keep(b []byte) []byte {
 
 // finish sorts the events by position and gives each its place.
 func (p *page) finish() {
-	slices.SortFunc(p.items, func(a, b item) int {
-		switch {
-		case a.Position < b.Position:
-			return -1
-		case a.Position > b.Position:
-			return 1
-		}
-		return 0
-	})
+	if p.unsorted {
+		slices.SortFunc(p.items, func(a, b item) int { return cmp.Compare(a.Position, b.Position) })
+	}
 	for i := range p.items {
 		p.items[i].page = p
 		p.items[i].index = i
@@ -150,13 +150,10 @@ func (p *page) finish() {
 // more than it holds, one of just its size. Behind a slow broker there may be
 // thousands of pages of one event each, and what they take is p.bytes.
 func (p *page) fit() *page {
-	used := 0
-	for i := range p.items {
-		used += len(p.items[i].Key) + len(p.items[i].Headers) + len(p.items[i].Payload)
-	}
 	if 2*p.bytes >= cap(p.arena) || len(p.items) == 0 {
 		return p
 	}
+	used := p.bytes - len(p.items)*eventOverhead
 	small := &page{items: make([]item, 0, len(p.items)), arena: make([]byte, 0, used), bytes: p.bytes, under: p.under, after: p.after, fitted: true}
 	for _, it := range p.items {
 		it.Key, it.Headers, it.Payload = small.keep(it.Key), small.keep(it.Headers), small.keep(it.Payload)
@@ -168,8 +165,7 @@ func (p *page) fit() *page {
 
 // reset makes the page ready to be read into again.
 func (p *page) reset() {
-	clear(p.items)
-	*p = page{items: p.items[:0], done: p.done[:0], arena: p.arena[:0]}
+	*p = page{items: p.items[:0], done: p.done[:0], arena: p.arena[:0], refs: p.refs[:0]}
 }
 
 // interned keeps one string for each different value.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,15 +29,28 @@ type reader struct {
 	limit  int        // the next page's, in events
 	asked  *pageQuery // the next page, where it was asked for ahead
 	names  interned
-	refs   []*item // hand's own
 	pause  time.Duration
 	quiet  time.Time // when the last event was seen
+
+	handing chan *page     // pages of a frozen window, on their way to the lanes
+	handed  sync.WaitGroup // none is
 }
 
 // run reads until ctx ends, or until everything is read that was visible when
 // it began if untilEmpty is set.
 func (r *reader) run(ctx context.Context, untilEmpty bool) error {
 	defer r.drop()
+	r.handing = make(chan *page)
+	var hands sync.WaitGroup
+	hands.Go(func() {
+		for p := range r.handing {
+			r.handOn(p)
+			r.handed.Done()
+		}
+	})
+	defer hands.Wait()
+	defer close(r.handing)
+	readInBulk(r.conn, r.at.cur != "")
 	r.quiet = r.now()
 	r.large, r.limit = true, r.cfg.PageEvents // what is not known of a window that was begun by another
 	for polled := false; ; {
@@ -148,7 +162,8 @@ func (r *reader) poll(ctx context.Context, p *page) (int, error) {
 	}
 	p.after = after
 	r.at = after
-	r.hand(p)
+	p = r.count(p)
+	r.handOn(p)
 	return h.events, nil
 }
 
@@ -210,6 +225,7 @@ func (r *reader) freeze(ctx context.Context, snapshot string) error {
 		return fmt.Errorf("bound the window: %w", because(ctx, err))
 	}
 	r.at, r.frozen = cur, true
+	readInBulk(r.conn, true)
 	return nil
 }
 
@@ -282,7 +298,14 @@ func (r *reader) readPage(ctx context.Context, p *page) (err error) {
 			return err
 		}
 	}
-	r.hand(p)
+	if p = r.count(p); events > 0 { // else it may be read into again already
+		r.handed.Add(1)
+		r.handing <- p
+	}
+	if r.at.cur == "" { // what a poll finds next comes after it
+		r.handed.Wait()
+		readInBulk(r.conn, false)
+	}
 	return nil
 }
 
@@ -293,58 +316,6 @@ func (r *reader) pageStatement(limit int) (statement string, arguments []any) {
 		return r.sql.page, append(arguments, r.cfg.PageBytes)
 	}
 	return r.sql.smallPage, arguments
-}
-
-// hand gives a page to the tracker, then its events to the lanes.
-func (r *reader) hand(p *page) {
-	r.stats.read.Add(int64(len(p.items)))
-	if small := p.fit(); small != p {
-		r.tracker.giveBack(p)
-		p = small
-	}
-	r.refs = r.refs[:0]
-	var others []*item
-	for i := range p.items {
-		if it := &p.items[i]; it.scheduled || it.once != atLeastOnce {
-			others = append(others, it)
-		} else {
-			r.refs = append(r.refs, it)
-		}
-	}
-	r.noteRead(p)
-	r.tracker.push(p)
-	r.dispatch(r.refs)
-	if len(others) > 0 {
-		r.handOthers(others, p.after)
-	}
-}
-
-// handOthers sees to the events that do not go straight to the lanes.
-func (r *reader) handOthers(items []*item, read checkpoint) {
-	var skipped, once, scheduled []*item
-	for _, it := range items {
-		switch {
-		case it.once == claimed:
-			skipped = append(skipped, it)
-		case it.scheduled:
-			it.unordered = true
-			scheduled = append(scheduled, it)
-		default:
-			once = append(once, it)
-		}
-	}
-	if len(skipped) > 0 {
-		r.stats.skipped.Add(int64(len(skipped)))
-		r.log.Info("skipping at-most-once events that may have been sent before a restart", "events", len(skipped))
-		r.done(skipped)
-	}
-	if len(scheduled) > 0 {
-		r.stats.scheduled.Add(int64(len(scheduled)))
-		r.setAside(scheduled, asideEntry{State: stateScheduled})
-	}
-	if len(once) > 0 {
-		r.claims.claim(once, read)
-	}
 }
 
 // durable waits until everything the poll saw is on disk. A transaction with

@@ -154,7 +154,7 @@ func (tp *topic) route(items []*item) (left []*item) {
 		case it.Partition >= 0:
 			n = int(it.Partition)
 		case it.Key != nil:
-			n = partitionOf(it.Key, len(tp.lanes))
+			n = partitionOf(it.hash, len(tp.lanes))
 		default:
 			n = tp.turn % len(tp.lanes)
 			tp.turn++

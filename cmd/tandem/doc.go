@@ -7,6 +7,7 @@
 //	tandem status    who relays, how far behind, what holds the log back
 //	tandem doctor    what is wrong with a live system, and what mends it
 //	tandem rebase    give the log a new start after a restore
+//	tandem bench     measure all this on servers of the user's
 //	tandem version
 //
 // Every setting is a flag, a variable (TANDEM_ and the flag's name in upper

@@ -79,8 +79,13 @@ type result struct {
 // tandem runs the program in this process. The environment is env alone.
 func tandem(t *testing.T, env []string, args ...string) result {
 	t.Helper()
+	return tandemWithin(t, 60*time.Second, env, args...)
+}
+
+func tandemWithin(t *testing.T, limit time.Duration, env []string, args ...string) result {
+	t.Helper()
 	stdout, stderr := newOutput(), newOutput()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	code := run(ctx, args, system{env: env, stdin: strings.NewReader(""), stdout: stdout, stderr: stderr})
 	return result{code, stdout.String(), stderr.String()}

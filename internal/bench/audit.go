@@ -15,16 +15,26 @@ type Audit struct {
 func (a Audit) Clean() bool { return a == Audit{Expected: a.Expected} }
 
 func (a Audit) String() string {
-	return fmt.Sprintf("%d lost, %d duplicated, %d out of order", a.Lost, a.Duplicated, a.OutOfOrder)
+	text := fmt.Sprintf("%d lost, %d duplicated, %d out of order", a.Lost, a.Duplicated, a.OutOfOrder)
+	if a.Strange > 0 {
+		text += fmt.Sprintf(", %d that are none of the run", a.Strange)
+	}
+	return text
+}
+
+// Add sums two audits of different events up.
+func (a Audit) Add(b Audit) Audit {
+	return Audit{a.Expected + b.Expected, a.Lost + b.Lost, a.Duplicated + b.Duplicated, a.OutOfOrder + b.OutOfOrder, a.Strange + b.Strange}
 }
 
 // Auditor counts records as they come out of a topic, those of one partition in
 // their order. It is not for concurrent use.
 type Auditor struct {
-	audit Audit
-	seen  []bool
-	last  map[string]int
-	left  int
+	audit   Audit
+	seen    []bool
+	last    map[string]int
+	left    int
+	written func(n int) bool // which of seen there can be; nil is all
 }
 
 // NewAuditor expects the events 0 to n-1.
@@ -35,7 +45,7 @@ func NewAuditor(n int) *Auditor {
 // Record takes a record, and returns its event's number, or -1 for one that is none.
 func (a *Auditor) Record(key, payload []byte) int {
 	n, err := Number(payload)
-	if err != nil || n >= len(a.seen) || string(key) != Key(n) {
+	if err != nil || n >= len(a.seen) || string(key) != Key(n) || a.written != nil && !a.written(n) {
 		a.audit.Strange++
 		return -1
 	}

@@ -7,5 +7,17 @@
 // given size that every system can carry, as bytes, text or json; the key follows
 // from the number. See Event, Audit.
 //
+// Where it is measured is a [Site]: a database and topics that are made for it and
+// removed after it.
+//
+//	site, err := bench.Open(ctx, servers)
+//	…
+//	results, err := bench.Drain(ctx, site, bench.DrainOptions{Events: 10_000_000})
+//	err = errors.Join(err, site.Close(ctx))
+//
+// What is compared takes turns within one run: slices of Write, rounds of Consume.
+// Ratios are of neighbours, and of those the median. CPU and memory are those of
+// this process, in which relay and consumers run as programs would run them.
+//
 // A Report is what --json prints and what is kept beside docs/benchmarks.md.
 package bench

@@ -19,26 +19,40 @@ type Environment struct {
 	Memory   int64             `json:"memory_bytes,omitempty"`
 	Postgres string            `json:"postgres"`
 	Kafka    string            `json:"kafka"`
-	Settings map[string]string `json:"settings"` // of Postgres and of the topic
+	Settings map[string]string `json:"settings"` // of Postgres and of the topics
+	// Warnings say which settings make the figures look better than they would be
+	// in production.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Result is one measurement of one system.
 type Result struct {
 	Measure string `json:"measure"` // write, drain, steady, consume, idle
 	System  string `json:"system"`  // tandem, or a rival's name
-	Case    string `json:"case"`    // which of the measure's, as "pipelined" or "1000/s"
+	Case    string `json:"case"`    // which of the measure's, as "pipelined" or "1,000/s"
 	Clients int    `json:"clients,omitempty"`
-	Batch   int    `json:"batch,omitempty"`
-	Round   int    `json:"round"` // from 1
+	Batch   int    `json:"batch,omitempty"` // messages, or events, in a transaction
+	Round   int    `json:"round"`           // from 1
 
-	Events  int     `json:"events"`
+	Events  int     `json:"events"` // or transactions
 	Payload int     `json:"payload_bytes,omitempty"`
 	Seconds float64 `json:"seconds"`
 	Rate    float64 `json:"per_second"` // events, or transactions where Measure is write
+	// Rates are of the parts of a run: slices of write (of which Rate is the
+	// median), tenths of a backlog.
+	Rates []float64 `json:"rates,omitempty"`
+	// Ratio is Rate divided by that of the case Against, measured in turn with this
+	// one: the median of the ratios of their slices, or that of this round.
+	Against string  `json:"against,omitempty"`
+	Ratio   float64 `json:"ratio,omitempty"`
 
-	// Latency by what it was measured to: "committed", "acknowledged", "received".
+	// Latency by what it was measured to: "committed" (of write from the begin, of
+	// steady from when the transaction was to begin), "acknowledged" and "received"
+	// (from the return of COMMIT), "whole" (acknowledged, from when the transaction
+	// was to begin).
 	Latency map[string]Latency `json:"latency,omitempty"`
-	// CPU seconds by process: "relay", "postgres", "kafka".
+	// CPU seconds by process: "relay" or "consumer", which is this one; and the
+	// servers "postgres" and "kafka" where they run on this machine.
 	CPU map[string]float64 `json:"cpu_seconds,omitempty"`
 	// PeakMemory is of the relay, or of what stands in its place.
 	PeakMemory int64  `json:"peak_memory_bytes,omitempty"`

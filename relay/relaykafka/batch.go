@@ -5,16 +5,20 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"github.com/google/uuid"
+
 	"github.com/tandem-outbox/tandem/relay"
 )
 
 // encoder writes events as one Kafka record batch (magic 2, uncompressed, no
 // producer id). It is used by one goroutine at a time and keeps its buffers.
 type encoder struct {
-	buf     []byte // the request under construction
-	headers []byte // one event's own headers in a record's form
-	clock   clock
+	buf      []byte // the request under construction
+	headers  []byte // one event's own headers in a record's form
+	envelope envelope
 }
+
+func newEncoder(source string) *encoder { return &encoder{envelope: envelope{source: source}} }
 
 // maxBatchBytes keeps the sizes inside Kafka's 32 bits. No broker takes as much.
 const maxBatchBytes = 1 << 30
@@ -37,15 +41,15 @@ type batchError struct {
 }
 
 func (e *batchError) Error() string {
-	return fmt.Sprintf("event %s at position %d cannot be made a Kafka record: %v", appendUUID(nil, e.event.ID), e.event.Position, e.why)
+	return fmt.Sprintf("event %s at position %d cannot be made a Kafka record: %v", uuid.UUID(e.event.ID), e.event.Position, e.why)
 }
 
 func (e *batchError) Unwrap() error { return e.why }
 
 // sizeHint returns about how many bytes events become, rarely less.
-func sizeHint(env *envelope, topic string, events []*relay.Event) int {
+func sizeHint(source, topic string, events []*relay.Event) int {
 	n := batchHeadLen
-	fixed := env.len("") + 32
+	fixed := envelopeLen + len(source) + 32
 	for _, e := range events {
 		n += fixed + len(topic) + len(e.Type) + len(e.Key) + len(e.Payload) + len(e.Headers)
 	}
@@ -53,7 +57,7 @@ func sizeHint(env *envelope, topic string, events []*relay.Event) int {
 }
 
 // appendBatch appends the batch to e.buf. There must be at least one event.
-func (e *encoder) appendBatch(env *envelope, topic string, events []*relay.Event) error {
+func (e *encoder) appendBatch(topic string, events []*relay.Event) error {
 	start := len(e.buf)
 	first := events[0].CreatedAt.UnixMilli()
 	e.appendBatchHead(first, len(events))
@@ -61,7 +65,7 @@ func (e *encoder) appendBatch(env *envelope, topic string, events []*relay.Event
 	for i, event := range events {
 		ms := event.CreatedAt.UnixMilli()
 		latest = max(latest, ms)
-		if err := e.appendRecord(env, topic, event, ms-first, int64(i)); err != nil {
+		if err := e.appendRecord(topic, event, ms-first, int64(i)); err != nil {
 			return &batchError{event: event, why: err}
 		}
 		if len(e.buf)-start > maxBatchBytes {
@@ -92,7 +96,7 @@ func (e *encoder) appendBatchHead(firstTimestamp int64, count int) {
 	e.buf = binary.BigEndian.AppendUint32(b, uint32(count))
 }
 
-func (e *encoder) appendRecord(env *envelope, topic string, event *relay.Event, sinceFirst, index int64) error {
+func (e *encoder) appendRecord(topic string, event *relay.Event, sinceFirst, index int64) error {
 	own := 0
 	e.headers = e.headers[:0]
 	if event.Headers != nil {
@@ -105,16 +109,17 @@ func (e *encoder) appendRecord(env *envelope, topic string, event *relay.Event, 
 		e.headers = appendReplay(e.headers, event.Replay)
 		own++
 	}
-	if err := e.clock.set(event.CreatedAt); err != nil {
-		return err
-	}
 	eventType := event.Type
 	if eventType == "" {
 		eventType = topic
 	}
+	common, err := e.envelope.set(eventType, event.CreatedAt)
+	if err != nil {
+		return err
+	}
 	headers := int64(envelopeHeaders + own)
 	size := 1 + varintLen(sinceFirst) + varintLen(index) + bytesLen(event.Key) + bytesLen(event.Payload) +
-		varintLen(headers) + env.len(eventType) + len(e.headers)
+		varintLen(headers) + common + len(e.headers)
 
 	b := appendVarint(e.buf, int64(size))
 	b = append(b, 0) // attributes: none exist
@@ -123,7 +128,7 @@ func (e *encoder) appendRecord(env *envelope, topic string, event *relay.Event, 
 	b = appendBytes(b, event.Key)
 	b = appendBytes(b, event.Payload)
 	b = appendVarint(b, headers)
-	b = env.append(b, event.ID, eventType, event.CreatedAt, &e.clock)
+	b = e.envelope.append(b, event.ID, event.CreatedAt)
 	e.buf = append(b, e.headers...)
 	return nil
 }

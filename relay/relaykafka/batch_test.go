@@ -60,9 +60,8 @@ func wanted(t testing.TB, topic, source string, events []*relay.Event) []record 
 
 func encodeBatch(t testing.TB, topic, source string, events []*relay.Event) []byte {
 	t.Helper()
-	env := newEnvelope(source)
-	var e encoder
-	require.NoError(t, e.appendBatch(&env, topic, events))
+	e := newEncoder(source)
+	require.NoError(t, e.appendBatch(topic, events))
 	return e.buf
 }
 
@@ -155,15 +154,14 @@ func TestBatchIsReadByOthers(t *testing.T) {
 }
 
 func TestEncoderIsUsedAgain(t *testing.T) {
-	env := newEnvelope("/s")
-	var e encoder
+	e := newEncoder("/s")
 	events := someEvents()
-	require.NoError(t, e.appendBatch(&env, "orders", events))
+	require.NoError(t, e.appendBatch("orders", events))
 	first := bytes.Clone(e.buf)
 	e.buf = e.buf[:0]
-	require.NoError(t, e.appendBatch(&env, "orders", events))
+	require.NoError(t, e.appendBatch("orders", events))
 	require.Equal(t, first, e.buf)
-	require.LessOrEqual(t, len(first), sizeHint(&env, "orders", events))
+	require.LessOrEqual(t, len(first), sizeHint("/s", "orders", events))
 }
 
 func TestSeveralHundredHeaders(t *testing.T) {
@@ -191,9 +189,8 @@ func TestEventsThatNoRecordCanHold(t *testing.T) {
 		"year":    {Position: 7, ID: [16]byte{7}, CreatedAt: time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			env := newEnvelope("/s")
-			var e encoder
-			err := e.appendBatch(&env, "t", []*relay.Event{{CreatedAt: someTime}, &bad})
+			e := newEncoder("/s")
+			err := e.appendBatch("t", []*relay.Event{{CreatedAt: someTime}, &bad})
 			var batchErr *batchError
 			require.ErrorAs(t, err, &batchErr)
 			require.Same(t, &bad, batchErr.event)

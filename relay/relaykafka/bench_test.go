@@ -36,12 +36,11 @@ func BenchmarkEncode(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			events := benchEvents(1000, headers)
-			env := newEnvelope("/tandem/shop")
-			var e encoder
+			e := newEncoder("/tandem/shop")
 			b.ReportAllocs()
 			for b.Loop() {
 				e.buf = e.buf[:0]
-				if err := e.appendBatch(&env, "orders", events); err != nil {
+				if err := e.appendBatch("orders", events); err != nil {
 					b.Fatal(err)
 				}
 			}

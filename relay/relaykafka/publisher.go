@@ -36,7 +36,6 @@ const (
 // use it at a time. Make it with New and end it with Close.
 type Publisher struct {
 	config    Config
-	envelope  envelope
 	topics    *topics
 	encoders  sync.Pool // of *encoder
 	addr      net.Addr
@@ -64,12 +63,11 @@ func New(config Config) (*Publisher, error) {
 		return nil, err
 	}
 	p := &Publisher{
-		config:   config,
-		envelope: newEnvelope(config.Source),
-		addr:     kafka.TCP(config.Brokers...),
-		dialer:   newDialer(dialTimeout, config.newTLS),
+		config: config,
+		addr:   kafka.TCP(config.Brokers...),
+		dialer: newDialer(dialTimeout, config.newTLS),
 	}
-	p.encoders.New = func() any { return new(encoder) }
+	p.encoders.New = func() any { return newEncoder(config.Source) }
 	p.closing, p.cancel = context.WithCancel(context.Background())
 	p.topics = &topics{ask: p.ask, ttl: config.MetadataTTL, logger: config.Logger, known: map[string]*topicEntry{}}
 	p.transport = &kafka.Transport{
@@ -162,11 +160,11 @@ func (p *Publisher) Publish(ctx context.Context, topic string, partition int, ev
 // unless a connection's goroutine may still be reading its buffer.
 func (p *Publisher) send(ctx context.Context, leader int32, topic string, partition int, events []*relay.Event) error {
 	e := p.encoders.Get().(*encoder)
-	e.buf = slices.Grow(e.buf[:0], sizeHint(&p.envelope, topic, events))
+	e.buf = slices.Grow(e.buf[:0], sizeHint(p.config.Source, topic, events))
 	brokerTimeout := uint32(p.config.ProduceTimeout.Milliseconds() / 2)
 	e.buf = appendProduceHead(e.buf, p.config.ClientID, topic, partition, brokerTimeout)
 	batchAt := len(e.buf)
-	if err := e.appendBatch(&p.envelope, topic, events); err != nil {
+	if err := e.appendBatch(topic, events); err != nil {
 		p.recycle(e)
 		return &relay.PublishError{Verdict: relay.RefusedRecords, Hint: "look at the event in the log, its writer went around outbox.Add and tandem.add", Err: err}
 	}
