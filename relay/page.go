@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // checkpoint is what is durably done; the columns of tandem.checkpoint.
@@ -186,15 +184,4 @@ func (n *interned) get(b []byte) string {
 	s := string(b)
 	n.strings[s] = s
 	return s
-}
-
-// readEvents decodes the rows of a page statement.
-func readEvents(rows pgx.Rows, p *page, names *interned) error {
-	defer rows.Close()
-	for rows.Next() {
-		if err := p.decode(rows.RawValues(), names); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

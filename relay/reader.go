@@ -26,8 +26,7 @@ type reader struct {
 	at     checkpoint // how far is read
 	frozen bool       // the window's end was taken in this term
 	large  bool       // the window may hold events of more than 2 kB
-	limit  int        // the next page's, in events
-	asked  *pageQuery // the next page, where it was asked for ahead
+	window *window    // where one is being read by position
 	names  interned
 	pause  time.Duration
 	quiet  time.Time // when the last event was seen
@@ -39,7 +38,7 @@ type reader struct {
 // run reads until ctx ends, or until everything is read that was visible when
 // it began if untilEmpty is set.
 func (r *reader) run(ctx context.Context, untilEmpty bool) error {
-	defer r.drop()
+	defer r.closeWindow()
 	r.handing = make(chan *page)
 	var hands sync.WaitGroup
 	hands.Go(func() {
@@ -50,9 +49,8 @@ func (r *reader) run(ctx context.Context, untilEmpty bool) error {
 	})
 	defer hands.Wait()
 	defer close(r.handing)
-	readInBulk(r.conn, r.at.cur != "")
 	r.quiet = r.now()
-	r.large, r.limit = true, r.cfg.PageEvents // what is not known of a window that was begun by another
+	r.large = true // what is not known of a window that was begun by another
 	for polled := false; ; {
 		p, err := r.tracker.room(ctx, r.cfg.PageBytes)
 		if err != nil {
@@ -225,97 +223,55 @@ func (r *reader) freeze(ctx context.Context, snapshot string) error {
 		return fmt.Errorf("bound the window: %w", because(ctx, err))
 	}
 	r.at, r.frozen = cur, true
-	readInBulk(r.conn, true)
 	return nil
 }
 
-// pageQuery is a page being read.
-type pageQuery struct {
-	rows   pgx.Rows
-	limit  int
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
-// ask begins to read the next page of the frozen window.
-func (r *reader) ask(ctx context.Context) (*pageQuery, error) {
-	q := &pageQuery{limit: r.limit}
-	q.ctx, q.cancel = r.statement(ctx)
-	statement, arguments := r.pageStatement(q.limit)
-	var err error
-	if q.rows, err = r.conn.Query(q.ctx, statement, arguments...); err != nil { //nolint:rowserrcheck // readEvents does, or nobody reads them
-		err = because(q.ctx, err)
-		q.cancel()
-		return nil, fmt.Errorf("read a page of the log: %w", err)
-	}
-	return q, nil
-}
-
-// drop ends a query whose page nobody wants any more.
-func (r *reader) drop() {
-	if r.asked != nil {
-		r.asked.cancel()
-		r.asked.rows.Close()
-		r.asked = nil
-	}
-}
-
-// readPage reads the next page of the frozen window. The one after it is asked
-// for before the page is handed on, so that the server need not wait: but only
-// where there is room for it already, or its statement would wait for the
-// broker with the log locked and a snapshot held.
+// readPage reads the next page of the frozen window. The one after it is asked for
+// before the page is handed on, so that the server need not wait.
 func (r *reader) readPage(ctx context.Context, p *page) (err error) {
-	q := r.asked
-	if r.asked = nil; q == nil {
-		if q, err = r.ask(ctx); err != nil {
+	if r.window == nil {
+		if r.window, err = r.openWindow(ctx, r.at, r.large); err != nil {
 			return err
 		}
 	}
-	defer q.cancel()
-	if err := readEvents(q.rows, p, &r.names); err != nil {
-		return fmt.Errorf("read a page of the log: %w", because(q.ctx, err))
-	}
-	events := len(p.items)
-	volume := p.bytes - events*eventOverhead
-	if events > 0 {
-		// Twice what would have fitted: large events are not skimmed over in
-		// vain, and small ones soon fill pages again.
-		r.limit = min(max(2*r.cfg.PageBytes/(volume/events+1), 64), r.cfg.PageEvents)
+	done, err := r.window.read(p, &r.names)
+	if err != nil {
+		return err
 	}
 	p.finish()
 	p.under = r.at
-	if events < q.limit && (!r.large || volume < r.cfg.PageBytes) {
+	if done >= r.at.high {
 		if p.after, err = r.afterWindow(r.at.cur, r.frozen); err != nil {
 			return err
 		}
+		r.closeWindow()
 	} else {
 		p.after = r.at
-		p.after.done = p.items[events-1].Position
-	}
-	r.at = p.after
-	if r.at.cur != "" && r.tracker.fits(p.bytes+r.cfg.PageBytes) {
-		if r.asked, err = r.ask(ctx); err != nil {
-			return err
+		p.after.done = done
+		if r.tracker.fits(p.bytes + r.cfg.PageBytes) {
+			if err := r.window.ask(1, p.bytes); err != nil {
+				return err
+			}
 		}
 	}
+	r.at = p.after
+	events := len(p.items)
 	if p = r.count(p); events > 0 { // else it may be read into again already
 		r.handed.Add(1)
 		r.handing <- p
 	}
-	if r.at.cur == "" { // what a poll finds next comes after it
+	if r.window == nil { // what a poll finds next comes after it
 		r.handed.Wait()
-		readInBulk(r.conn, false)
 	}
 	return nil
 }
 
-// pageStatement reads up to so many events of the frozen window.
-func (r *reader) pageStatement(limit int) (statement string, arguments []any) {
-	arguments = []any{r.at.prev, r.at.cur, r.at.done, r.at.high, limit, r.claims.earlier}
-	if r.large {
-		return r.sql.page, append(arguments, r.cfg.PageBytes)
+func (r *reader) closeWindow() {
+	if r.window != nil {
+		r.window.close()
+		r.window = nil
+		readInBulk(r.conn, false)
 	}
-	return r.sql.smallPage, arguments
 }
 
 // durable waits until everything the poll saw is on disk. A transaction with
