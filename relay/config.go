@@ -46,9 +46,9 @@ type Config struct {
 	// Holder names this relay to people, in the lease. Defaults to host/pid.
 	Holder string
 
-	// MinPoll and MaxPoll are the pauses between two looks at the log: the
-	// first while events arrive, the second when none have for a while; after
-	// 10s without any the pause is twice MaxPoll. Default to 4ms and 50ms.
+	// MinPoll and MaxPoll bound the pause between two looks at the log, which is
+	// a sixteenth of the time since the last event was seen; after 10s without
+	// any it is twice MaxPoll. Default to 1ms and 50ms.
 	MinPoll, MaxPoll time.Duration
 
 	// SaveEvery is the least time between two saves of the checkpoint: what
@@ -139,7 +139,7 @@ func (c Config) withDefaults() Config {
 	c.Schema = cmp.Or(c.Schema, schema.Default)
 	c.Lease = cmp.Or(c.Lease, 5*time.Second)
 	c.Holder = cmp.Or(c.Holder, fmt.Sprintf("%s/%d", host, os.Getpid()))
-	c.MinPoll = cmp.Or(c.MinPoll, 4*time.Millisecond)
+	c.MinPoll = cmp.Or(c.MinPoll, time.Millisecond)
 	c.MaxPoll = cmp.Or(c.MaxPoll, 50*time.Millisecond)
 	c.SaveEvery = cmp.Or(c.SaveEvery, 20*time.Millisecond)
 	c.PageEvents = cmp.Or(c.PageEvents, 6000)

@@ -28,7 +28,6 @@ type reader struct {
 	large  bool       // the window may hold events of more than 2 kB
 	window *window    // where one is being read by position
 	names  interned
-	pause  time.Duration
 	quiet  time.Time // when the last event was seen
 
 	handing chan *page     // pages of a frozen window, on their way to the lanes
@@ -81,22 +80,19 @@ func (r *reader) run(ctx context.Context, untilEmpty bool) error {
 // idleAfter is when a log without events is looked at half as often.
 const idleAfter = 10 * time.Second
 
-// rest waits before the next poll: MinPoll while there are events and for a
-// moment after, then longer and longer up to MaxPoll, and to twice of it when
-// there have been none for idleAfter.
+// rest waits before the next poll: a sixteenth of the time since the last event was
+// seen, so that none waits much longer than the log was silent before it, but no
+// less than MinPoll and no more than MaxPoll, or twice of it when there have been
+// none for idleAfter.
 func (r *reader) rest(ctx context.Context, events int) error {
-	switch {
-	case events > 0:
+	if events > 0 {
 		r.quiet = r.now()
-		r.pause = r.cfg.MinPoll
-	case r.now().Sub(r.quiet) > 250*time.Millisecond:
-		most := r.cfg.MaxPoll
-		if r.now().Sub(r.quiet) > idleAfter {
-			most *= 2
-		}
-		r.pause = min(r.pause+r.pause/8+1, most)
 	}
-	return sleep(ctx, max(r.pause, r.cfg.MinPoll))
+	silence, most := r.now().Sub(r.quiet), r.cfg.MaxPoll
+	if silence > idleAfter {
+		most *= 2
+	}
+	return sleep(ctx, min(max(silence/16, r.cfg.MinPoll), most))
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -290,7 +286,7 @@ func (r *reader) durable(ctx context.Context, h header) error {
 			r.commitNow()
 			asked = now
 		}
-		err := sleep(ctx, 500*time.Microsecond)
+		err := sleep(ctx, 200*time.Microsecond)
 		if err == nil {
 			err = r.conn.QueryRow(ctx, sqlFlushed).Scan(&flushed)
 		}
