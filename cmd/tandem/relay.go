@@ -209,10 +209,10 @@ func (o *relayOptions) logger(sys system) *slog.Logger {
 const memoryFloor = 32 << 20
 
 // limitMemory makes the garbage collector work before memory grows past what a
-// relay needs, some four times what is in flight, unless the user has said how it
-// is to work. The limit is soft.
+// relay needs, some two and a half times what is in flight, unless the user has said
+// how it is to work. The limit is soft.
 func limitMemory(inFlight int) {
 	if os.Getenv("GOMEMLIMIT") == "" && debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(memoryFloor + 4*int64(inFlight))
+		debug.SetMemoryLimit(memoryFloor + 5*int64(inFlight)/2)
 	}
 }

@@ -19,6 +19,7 @@ import (
 var ownMeasures = [][]string{
 	{"write", "--rounds", "12"},
 	{"steady", "--rate", "1000,10000"},
+	{"steady", "--rate", "10000", "--each", "10"},
 	{"consume", "--batch", "100"},
 	{"idle"},
 }

@@ -155,7 +155,7 @@ func (d *draining) backlog(ctx context.Context, topic string) error {
 }
 
 // relayMemory is the limit that "tandem relay" gives the garbage collector.
-const relayMemory = 96 << 20
+const relayMemory = 72 << 20
 
 // relay empties the log.
 func (d *draining) relay(ctx context.Context, r *Result) error {
