@@ -23,6 +23,7 @@ const (
 type member struct {
 	*Consumer
 	fetch   *fetcher
+	shares  *assignment
 	fail    context.CancelCauseFunc // ends Run with an error
 	workers sync.WaitGroup
 }
@@ -37,6 +38,7 @@ func (c *Consumer) consume(ctx context.Context, conns *connections) error {
 		SASL:           c.config.SASL,
 	}
 	defer transport.CloseIdleConnections()
+	shares := &assignment{}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:             c.config.GroupID,
 		Brokers:        c.config.Brokers,
@@ -49,6 +51,7 @@ func (c *Consumer) consume(ctx context.Context, conns *connections) error {
 		RebalanceTimeout:       c.config.SessionTimeout + c.config.DrainTimeout,
 		HeartbeatInterval:      max(c.config.SessionTimeout/heartbeats, time.Millisecond),
 		JoinGroupBackoff:       joinPause,
+		GroupBalancers:         shares.balancers(),
 		WatchPartitionChanges:  true,
 		PartitionWatchInterval: watchPartitions,
 		StartOffset:            kafka.FirstOffset,
@@ -59,7 +62,7 @@ func (c *Consumer) consume(ctx context.Context, conns *connections) error {
 	}
 	running, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	m := &member{Consumer: c, fetch: newFetcher(transport, c.config), fail: fail}
+	m := &member{Consumer: c, fetch: newFetcher(transport, c.config), shares: shares, fail: fail}
 	m.workers.Go(func() { m.watchEnds(running) })
 	err = m.generations(running, group)
 	c.stats.stand(isStopping, nil)
@@ -118,6 +121,9 @@ func (m *member) begin(ctx context.Context, generation *kafka.Generation) {
 				m.work(ctx, generation, p)
 			})
 		}
+	}
+	if shared := m.shares.take(); shared != nil {
+		generation.Start(func(generation context.Context) { m.watchGrowth(generation, watchPartitions, shared) })
 	}
 	m.config.Logger.Info("joined the group", "group", m.config.GroupID, "generation", generation.ID, "partitions", assigned)
 }
