@@ -81,6 +81,9 @@ type page struct {
 // eventOverhead is what an event costs in memory beside its own bytes.
 const eventOverhead = 200
 
+// volume is what the events take without eventOverhead: what limits in bytes mean.
+func (p *page) volume() int { return p.bytes - len(p.items)*eventOverhead }
+
 // decode copies one row, in eventColumns' order and the binary format, into the
 // page. The strings of topics and types come from names, once each.
 func (p *page) decode(values [][]byte, names *interned) error {
@@ -151,8 +154,7 @@ func (p *page) fit() *page {
 	if 2*p.bytes >= cap(p.arena) || len(p.items) == 0 {
 		return p
 	}
-	used := p.bytes - len(p.items)*eventOverhead
-	small := &page{items: make([]item, 0, len(p.items)), arena: make([]byte, 0, used), bytes: p.bytes, under: p.under, after: p.after, fitted: true}
+	small := &page{items: make([]item, 0, len(p.items)), arena: make([]byte, 0, p.volume()), bytes: p.bytes, under: p.under, after: p.after, fitted: true}
 	for _, it := range p.items {
 		it.Key, it.Headers, it.Payload = small.keep(it.Key), small.keep(it.Headers), small.keep(it.Payload)
 		small.items = append(small.items, it)

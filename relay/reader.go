@@ -193,8 +193,7 @@ func (r *reader) look(ctx context.Context, p *page) (h header, err error) {
 			return h, err
 		}
 	}
-	h.events = len(p.items)
-	h.volume = p.bytes - h.events*eventOverhead
+	h.events, h.volume = len(p.items), p.volume()
 	return h, rows.Err()
 }
 
@@ -266,7 +265,6 @@ func (r *reader) closeWindow() {
 	if r.window != nil {
 		r.window.close()
 		r.window = nil
-		readInBulk(r.conn, false)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -23,6 +24,7 @@ import (
 // for the broker with the log locked and a snapshot held.
 type window struct {
 	*term
+	conn     *pgx.Conn
 	pipeline *pgconn.Pipeline
 	ctx      context.Context // the pipeline's
 	cancel   context.CancelCauseFunc
@@ -51,7 +53,7 @@ var pageFormats = []int16{1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1}
 
 // openWindow begins to read the window at. Its end is close.
 func (r *reader) openWindow(ctx context.Context, at checkpoint, large bool) (*window, error) {
-	w := &window{term: r.term, askedTo: at.done, high: at.high, large: large, limit: r.cfg.PageEvents}
+	w := &window{term: r.term, conn: r.conn, askedTo: at.done, high: at.high, large: large, limit: r.cfg.PageEvents}
 	name, statement := "tandem_small_page", r.sql.smallPage
 	if large {
 		name, statement = "tandem_page", r.sql.page
@@ -83,6 +85,7 @@ func (w *window) close() {
 	}
 	_ = w.pipeline.Close()
 	w.cancel(errNotWanted)
+	readInBulk(w.conn, false)
 }
 
 var errNotWanted = errors.New("the window is not read any more")
@@ -127,8 +130,7 @@ func (w *window) read(p *page, names *interned) (done int64, err error) {
 		return 0, fmt.Errorf("read a page of the log: %w", because(w.ctx, err))
 	}
 	w.asked = append(w.asked[:0], w.asked[1:]...)
-	events := len(p.items)
-	volume := p.bytes - events*eventOverhead
+	events, volume := len(p.items), p.volume()
 	done = s.upTo
 	if events == s.limit || w.large && events > 0 && volume >= w.cfg.PageBytes { // one of its limits has ended it
 		done = p.last

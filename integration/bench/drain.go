@@ -10,6 +10,7 @@ import (
 	"github.com/tandem-outbox/tandem/integration/bench/report"
 	"github.com/tandem-outbox/tandem/integration/bench/rivals"
 	"github.com/tandem-outbox/tandem/internal/bench"
+	"github.com/tandem-outbox/tandem/internal/processes"
 )
 
 const (
@@ -110,7 +111,7 @@ func (r *run) watch(ctx context.Context, p *process, system rivals.System, site 
 			return nil, 0, err
 		}
 		at := time.Now()
-		peak = max(peak, peakOf(p.cmd.Process.Pid))
+		peak = max(peak, processes.PeakMemory(p.cmd.Process.Pid))
 		if records > samples[len(samples)-1].records {
 			moved = at
 		}

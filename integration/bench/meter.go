@@ -1,7 +1,10 @@
 package main
 
 import (
+	"net"
 	"net/url"
+
+	"github.com/tandem-outbox/tandem/internal/processes"
 )
 
 // meter takes the CPU time of servers that run on this machine.
@@ -10,9 +13,11 @@ type meter struct{ postgres, kafka int }
 func newMeter(s *servers) meter {
 	var m meter
 	if u, err := url.Parse(s.database); err == nil {
-		m.postgres = listener(u.Host)
+		m.postgres = processes.Listener(u.Port())
 	}
-	m.kafka = listener(s.brokers[0])
+	if _, port, err := net.SplitHostPort(s.brokers[0]); err == nil {
+		m.kafka = processes.Listener(port)
+	}
 	return m
 }
 
@@ -21,7 +26,7 @@ func (m meter) read() map[string]float64 {
 	spent := map[string]float64{}
 	for name, pid := range map[string]int{"postgres": m.postgres, "kafka": m.kafka} {
 		if pid != 0 {
-			spent[name] = cpuOfTree(pid)
+			spent[name] = processes.TreeCPU(pid).Seconds()
 		}
 	}
 	return spent

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/integration/bench/rivals"
 	"github.com/tandem-outbox/tandem/internal/localproc"
+	"github.com/tandem-outbox/tandem/internal/processes"
 )
 
 // process is the running process of a system.
@@ -54,7 +55,7 @@ func startProcess(ctx context.Context, system rivals.System, site rivals.Site) (
 	}
 	if system.Memory {
 		_, _ = bufio.NewReader(out).ReadString('\n') // if it has ended, that is seen below
-		p.began, p.spent = time.Now(), cpuOf(cmd.Process.Pid)
+		p.began, p.spent = time.Now(), processes.CPU(cmd.Process.Pid).Seconds()
 	}
 	go func() {
 		defer close(p.exited)

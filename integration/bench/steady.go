@@ -9,6 +9,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/integration/bench/rivals"
 	"github.com/tandem-outbox/tandem/internal/bench"
+	"github.com/tandem-outbox/tandem/internal/processes"
 )
 
 // arriveTimeout bounds how long the first event, and the last ones, may take.
@@ -92,7 +93,7 @@ func (r *run) load(ctx context.Context, p *process, system rivals.System, site r
 	if err := wait(ctx, a.first, "the first event"); err != nil {
 		return err
 	}
-	before, spent := r.meter.read(), cpuOf(p.cmd.Process.Pid)
+	before, spent := r.meter.read(), processes.CPU(p.cmd.Process.Pid).Seconds()
 	began := time.Now()
 	if err := w.run(ctx, l); err != nil {
 		return err
@@ -100,8 +101,8 @@ func (r *run) load(ctx context.Context, p *process, system rivals.System, site r
 	result.Seconds = time.Since(began).Seconds()
 	result.Rate = float64(l.events()-l.first()) / result.Seconds
 	result.CPU = r.meter.since(before)
-	result.CPU["relay"] = cpuOf(p.cmd.Process.Pid) - spent
-	result.PeakMemory = peakOf(p.cmd.Process.Pid)
+	result.CPU["relay"] = processes.CPU(p.cmd.Process.Pid).Seconds() - spent
+	result.PeakMemory = processes.PeakMemory(p.cmd.Process.Pid)
 	if err := wait(ctx, a.all, "the last events"); err != nil && ctx.Err() != nil {
 		return err
 	}

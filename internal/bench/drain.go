@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/tandem-outbox/tandem/internal/processes"
 	"github.com/tandem-outbox/tandem/outbox"
 	"github.com/tandem-outbox/tandem/relay"
 )
@@ -181,7 +183,7 @@ func (d *draining) relay(ctx context.Context, r *Result) error {
 		return context.Cause(ctx)
 	}
 	r.CPU = used.spent("relay")
-	r.PeakMemory = peakMemory()
+	r.PeakMemory = processes.PeakMemory(os.Getpid())
 	r.Seconds = time.Duration(clock.at[10].Load()).Seconds()
 	r.Rate = float64(d.Events) / r.Seconds
 	r.Rates = clock.rates()

@@ -1,6 +1,10 @@
 package bench
 
-import "time"
+import (
+	"time"
+
+	"github.com/tandem-outbox/tandem/internal/processes"
+)
 
 // meter is what processes had used of processors at a time.
 type meter struct {
@@ -12,7 +16,7 @@ type meter struct {
 func (s *Site) meter() meter {
 	m := meter{site: s, them: map[string]time.Duration{}}
 	for name, pid := range s.pids {
-		m.them[name] = treeCPU(pid)
+		m.them[name] = processes.TreeCPU(pid)
 	}
 	m.self = cpuTime()
 	return m

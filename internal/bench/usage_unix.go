@@ -3,9 +3,7 @@
 package bench
 
 import (
-	"bytes"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -19,21 +17,5 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// forgetPeak makes peakMemory begin anew, where the system can do that.
+// forgetPeak makes this process's processes.PeakMemory begin anew, where the system can do that.
 func forgetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
-
-// peakMemory is the most that this process had in memory since forgetPeak, in
-// bytes; 0 where the system does not tell.
-func peakMemory() int64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	_, after, _ := bytes.Cut(status, []byte("VmHWM:"))
-	fields := bytes.Fields(after)
-	if len(fields) == 0 {
-		return 0
-	}
-	kilobytes, _ := strconv.ParseInt(string(fields[0]), 10, 64)
-	return kilobytes << 10
-}

@@ -1,17 +1,18 @@
-package main
+package processes
 
 import (
+	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
-	// ticks is the unit of CPU times in /proc, a hundredth of a second everywhere.
-	ticks = 100
+	// userHZ is what the system counts CPU in, whatever its own clock.
+	userHZ = 100
 	// listening is the state of a socket in /proc/net/tcp.
 	listening = "0A"
 )
@@ -19,7 +20,7 @@ const (
 // stat is what /proc tells of a process.
 type stat struct {
 	parent      int
-	own, reaped float64 // CPU seconds: its own, and of ended children that were waited for
+	own, reaped time.Duration // CPU: its own, and of ended children that were waited for
 }
 
 func statOf(pid int) (stat, bool) {
@@ -27,63 +28,81 @@ func statOf(pid int) (stat, bool) {
 	if err != nil {
 		return stat{}, false
 	}
-	// The name, in brackets, may have spaces and brackets of its own.
-	fields := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
+	// The name, in brackets, may have anything in it.
+	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
 	if len(fields) < 15 {
 		return stat{}, false
 	}
-	number := func(i int) float64 {
-		n, _ := strconv.ParseFloat(fields[i], 64) // always a number
+	number := func(i int) int64 {
+		n, _ := strconv.ParseInt(fields[i], 10, 64) // always a number
 		return n
 	}
-	return stat{parent: int(number(1)), own: (number(11) + number(12)) / ticks, reaped: (number(13) + number(14)) / ticks}, true
+	ticks := func(i int) time.Duration { return time.Duration(number(i)+number(i+1)) * time.Second / userHZ }
+	return stat{parent: int(number(1)), own: ticks(11), reaped: ticks(13)}, true
 }
 
-// cpuOf is what a process has spent, in seconds.
-func cpuOf(pid int) float64 {
+func all() []int {
+	entries, _ := os.ReadDir("/proc")
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Parent is who started a process.
+func Parent(pid int) int {
+	s, _ := statOf(pid)
+	return s.parent
+}
+
+// CommandLine is how a process was started, or what it calls itself.
+func CommandLine(pid int) []byte {
+	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return line
+}
+
+// CPU is what a process has used, without its children.
+func CPU(pid int) time.Duration {
 	s, _ := statOf(pid)
 	return s.own
 }
 
-// cpuOfTree is what a process and all below it have spent.
-func cpuOfTree(root int) float64 {
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	children, all := map[int][]int{}, map[int]stat{}
-	for _, dir := range dirs {
-		pid, _ := strconv.Atoi(filepath.Base(dir))
+// TreeCPU is what a process and all below it have used, also those that ended.
+func TreeCPU(root int) time.Duration {
+	children, stats := map[int][]int{}, map[int]stat{}
+	for _, pid := range all() {
 		if s, ok := statOf(pid); ok {
-			all[pid] = s
+			stats[pid] = s
 			children[s.parent] = append(children[s.parent], pid)
 		}
 	}
-	sum := 0.0
+	var sum time.Duration
 	for next := []int{root}; len(next) > 0; next = next[1:] {
-		sum += all[next[0]].own + all[next[0]].reaped
+		sum += stats[next[0]].own + stats[next[0]].reaped
 		next = append(next, children[next[0]]...)
 	}
 	return sum
 }
 
-// peakOf is the most memory that a process had, in bytes. It is not taken from its
-// rusage: there it begins with the memory of the process that started it.
-func peakOf(pid int) int64 {
+// PeakMemory is the most that a process had in memory, in bytes. It is not taken from
+// its rusage: there it begins with the memory of the process that started it.
+func PeakMemory(pid int) int64 {
 	content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(content)) {
 		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
 			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return n * 1024
+			return n << 10
 		}
 	}
 	return 0
 }
 
-// listener is the process that listens on an address of this machine, the first
-// of its family, or 0.
-func listener(address string) int {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return 0
-	}
+// Listener is the process that listens on a port of this machine, the first of its
+// family.
+func Listener(port string) int {
 	sockets := socketsOf(port)
 	holders := map[int]bool{}
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
@@ -94,7 +113,7 @@ func listener(address string) int {
 		}
 	}
 	for pid := range holders {
-		if s, _ := statOf(pid); !holders[s.parent] {
+		if !holders[Parent(pid)] {
 			return pid
 		}
 	}
