@@ -22,6 +22,7 @@ import (
 const limit = 2 * time.Minute
 
 var examples = []string{
+	"migrate-from-polling",
 	"payments",
 }
 
