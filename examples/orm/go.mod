@@ -1,4 +1,4 @@
-module github.com/tandem-outbox/tandem/integration/orm
+module github.com/tandem-outbox/tandem/examples/orm
 
 go 1.26.0
 
