@@ -159,11 +159,7 @@ func (w *world) books(ctx context.Context, topic string) error {
 	if err != nil {
 		return err
 	}
-	err = servers.Await(ctx, "the ledger has read the topic", func() (bool, error) {
-		stats := ledger.Stats()
-		return stats.Handled+stats.Duplicates >= int64(2*charges), nil
-	})
-	if err != nil {
+	if err := servers.CaughtUp(ctx, "the ledger", ledger, 2*charges); err != nil {
 		return err
 	}
 	records, err := w.Records(ctx, topic)
