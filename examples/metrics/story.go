@@ -149,18 +149,15 @@ func (w *world) phase(ctx context.Context, what string, promised counted, mend f
 }
 
 func (w *world) count(ctx context.Context) (counted, error) {
-	rows, err := w.Pool.Query(ctx, `SELECT meter, calls FROM usage`)
-	if err != nil {
-		return nil, err
-	}
 	now := counted{}
-	var meter string
-	var n int
-	_, err = pgx.ForEachRow(rows, []any{&meter, &n}, func() error {
+	for _, meter := range []string{atMostOnce, atLeastOnce, exactlyOnce} {
+		n, err := w.Count(ctx, `SELECT coalesce(sum(calls), 0) FROM usage WHERE meter = $1`, meter)
+		if err != nil {
+			return nil, err
+		}
 		now[meter] = n
-		return nil
-	})
-	return now, err
+	}
+	return now, nil
 }
 
 // total waits until nothing more can come, and looks whether nothing more did.

@@ -63,7 +63,7 @@ func (w *world) nothing(ctx context.Context) error {
 }
 
 func (w *world) answerLost(ctx context.Context) error {
-	w.client.CutAnswers(2)
+	w.client.Next(servers.AnswerLost, servers.AnswerLost)
 	return w.pay(ctx, "the answer to the client is lost, twice", "t-2")
 }
 

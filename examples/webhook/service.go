@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -70,7 +71,7 @@ func (h *webhooks) paid(w http.ResponseWriter, r *http.Request, tx pgx.Tx) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
-	json.NewEncoder(w).Encode(map[string]int64{"payment": payment})
+	fmt.Fprintf(w, `{"payment": %d}`, payment)
 }
 
 func (h *webhooks) book(r *http.Request, tx pgx.Tx, message Paid) (payment int64, err error) {

@@ -81,7 +81,7 @@ func (p *provider) nothing(ctx context.Context) error {
 }
 
 func (p *provider) answerLost(ctx context.Context) error {
-	p.wire.CutAnswers(2)
+	p.wire.Next(servers.AnswerLost, servers.AnswerLost)
 	return p.told(ctx, "the answer is lost, twice", "i-2", 1, "lost, lost, 201 replayed",
 		p.send(ctx, "m-2", "i-2", 100), p.send(ctx, "m-2", "i-2", 100), p.send(ctx, "m-2", "i-2", 100))
 }
