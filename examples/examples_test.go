@@ -22,8 +22,7 @@ import (
 const limit = 2 * time.Minute
 
 var examples = []string{
-	"migrate-from-polling",
-	"payments",
+	"metrics", "migrate-from-polling", "notifications", "orders", "payments", "webhook",
 }
 
 // promised is the block of a README that says what the program prints.

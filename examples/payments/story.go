@@ -63,7 +63,7 @@ func (w *world) nothing(ctx context.Context) error {
 }
 
 func (w *world) answerLost(ctx context.Context) error {
-	w.client.CutAnswers(2)
+	w.client.Next(servers.AnswerLost, servers.AnswerLost)
 	return w.pay(ctx, "the answer to the client is lost, twice", "t-2")
 }
 
@@ -159,11 +159,7 @@ func (w *world) books(ctx context.Context, topic string) error {
 	if err != nil {
 		return err
 	}
-	err = servers.Await(ctx, "the ledger has read the topic", func() (bool, error) {
-		stats := ledger.Stats()
-		return stats.Handled+stats.Duplicates >= int64(2*charges), nil
-	})
-	if err != nil {
+	if err := servers.CaughtUp(ctx, "the ledger", ledger, 2*charges); err != nil {
 		return err
 	}
 	records, err := w.Records(ctx, topic)

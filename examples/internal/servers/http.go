@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -27,22 +27,52 @@ func (s *Servers) Serve(ctx context.Context, handler http.Handler) (url string, 
 	return "http://" + listener.Addr().String(), nil
 }
 
-// Wire is the way from a client to a service. It can be cut where it hurts most:
-// when the service has done its work, and before the client has the answer.
-type Wire struct{ cuts atomic.Int32 }
+// Fate is what becomes of a request.
+type Fate int
 
-// CutAnswers cuts the next n answers off.
-func (w *Wire) CutAnswers(n int) { w.cuts.Store(int32(n)) }
+// A lost answer hurts more: the service has done its work, and the client does not know.
+const (
+	Arrives Fate = iota
+	RequestLost
+	AnswerLost
+)
+
+// Wire is the way from a client to a service. It is fine unless told otherwise.
+type Wire struct {
+	mu   sync.Mutex
+	next []Fate
+}
+
+// Next says what becomes of the next requests, in turn.
+func (w *Wire) Next(fates ...Fate) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.next = append(w.next, fates...)
+}
+
+func (w *Wire) fate() Fate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.next) == 0 {
+		return Arrives
+	}
+	fate := w.next[0]
+	w.next = w.next[1:]
+	return fate
+}
 
 // To is a service at the end of the wire.
 func (w *Wire) To(service http.Handler) http.Handler {
 	return http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
-		if w.cuts.Add(-1) < 0 {
+		switch w.fate() {
+		case RequestLost:
+			panic(http.ErrAbortHandler) // net/http closes the connection
+		case AnswerLost:
+			service.ServeHTTP(&nowhere{header: http.Header{}}, r)
+			panic(http.ErrAbortHandler)
+		default:
 			service.ServeHTTP(answer, r)
-			return
 		}
-		service.ServeHTTP(&nowhere{header: http.Header{}}, r)
-		panic(http.ErrAbortHandler) // net/http closes the connection
 	})
 }
 

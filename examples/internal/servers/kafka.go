@@ -9,12 +9,18 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
 	"github.com/tandem-outbox/tandem/relay"
 	"github.com/tandem-outbox/tandem/relay/relaykafka"
 )
 
-// askTimeout bounds one request to a broker.
-const askTimeout = 10 * time.Second
+const (
+	// askTimeout bounds one request to a broker.
+	askTimeout = 10 * time.Second
+	// unhurried is for a relay that repeats nothing because the machine is slow: the
+	// stories count what is repeated. Yours does not need it.
+	unhurried = time.Minute
+)
 
 // Topic makes a topic and returns its name.
 func (s *Servers) Topic(ctx context.Context, name string, partitions int) (string, error) {
@@ -103,7 +109,7 @@ func (s *Servers) kafka(ask func(*kafka.Client) error) error {
 // the daemon does. What faults wrap around the publisher is wrong with the network.
 func (s *Servers) Relay(ctx context.Context, faults ...func(relay.Publisher) relay.Publisher) (stop func()) {
 	return s.Go(ctx, "relay", func(ctx context.Context) error {
-		kafka, err := relaykafka.New(relaykafka.Config{Brokers: s.Brokers, Source: "/tandem/" + s.name})
+		kafka, err := relaykafka.New(relaykafka.Config{Brokers: s.Brokers, Source: "/tandem/" + s.name, ProduceTimeout: unhurried})
 		if err != nil {
 			return err
 		}
@@ -112,7 +118,7 @@ func (s *Servers) Relay(ctx context.Context, faults ...func(relay.Publisher) rel
 		for _, fault := range faults {
 			publisher = fault(publisher)
 		}
-		return relay.Run(ctx, relay.Config{Database: s.database.ConnConfig, Publisher: publisher})
+		return relay.Run(ctx, relay.Config{Database: s.database.ConnConfig, Publisher: publisher, Lease: unhurried})
 	})
 }
 
@@ -144,4 +150,15 @@ func (l *loser) Publish(ctx context.Context, topic string, partition int, events
 		return errors.New("connection reset before the answer came")
 	}
 	return nil
+}
+
+// CaughtUp waits until a consumer has done with that many records of its topic.
+func CaughtUp(ctx context.Context, what string, consumer *inboxkafka.Consumer, records int) error {
+	return Await(ctx, fmt.Sprintf("%s has read %d records", what, records), func() (bool, error) {
+		read := 0
+		for _, partition := range consumer.Stats().Partitions {
+			read += int(max(0, partition.Next))
+		}
+		return read >= records, nil
+	})
 }
