@@ -45,25 +45,3 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 		})
 	}
 }
-
-// The blocks of the README are lines of the services, which have one more tab there.
-func TestReadmeShowsTheFiles(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	var sources strings.Builder
-	for _, name := range []string{"gorm", "bun"} {
-		text, err := os.ReadFile(filepath.Join(name, "service.go"))
-		require.NoError(t, err)
-		sources.Write(text)
-	}
-	blocks := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1)
-	require.NotEmpty(t, blocks)
-	for _, block := range blocks {
-		var lines strings.Builder
-		for line := range strings.Lines(block[1]) {
-			lines.WriteString("\t" + line)
-		}
-		require.Contains(t, sources.String(), lines.String())
-	}
-}

@@ -47,28 +47,6 @@ func TestExampleDoesWhatItSays(t *testing.T) {
 	require.Equalf(t, string(promised[1]), out.String(), "it logged\n%s", &log)
 }
 
-// The blocks of the README are lines of the files, which have four more spaces there.
-func TestReadmeShowsTheFiles(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	var sources strings.Builder
-	for _, file := range []string{"orders.py", "billing.py"} {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		sources.Write(text)
-	}
-	blocks := regexp.MustCompile("(?ms)^```python\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1)
-	require.NotEmpty(t, blocks)
-	for _, block := range blocks {
-		var lines strings.Builder
-		for line := range strings.Lines(block[1]) {
-			lines.WriteString("    " + line)
-		}
-		require.Contains(t, sources.String(), lines.String())
-	}
-}
-
 // startRelay runs "tandem relay" until stop is called, which returns what it logged.
 func startRelay(t *testing.T, database, brokers string) (stop func() string) {
 	t.Helper()
