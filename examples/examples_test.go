@@ -22,7 +22,7 @@ import (
 const limit = 2 * time.Minute
 
 var examples = []string{
-	"metrics", "notifications", "orders", "payments", "webhook",
+	"metrics", "notifications", "orders", "passwordreset", "payments", "webhook",
 }
 
 // promised is the block of a README that says what the program prints.
