@@ -23,9 +23,7 @@ const foreign = "TANDEM_TEST_"
 // configure gives a command its settings and what it does. The command runs
 // once every setting has been found right.
 func configure(cmd *cobra.Command, sys system, settings []*setting, do func(context.Context) error) *cobra.Command {
-	for _, s := range settings {
-		settings = append(settings, s.also...)
-	}
+	settings = withAlso(settings)
 	if slices.ContainsFunc(settings, func(s *setting) bool { return !s.flagOnly }) {
 		settings = append(settings, configFile())
 	}
@@ -41,6 +39,7 @@ func configure(cmd *cobra.Command, sys system, settings []*setting, do func(cont
 		if s.flagOnly {
 			flag.Annotations = map[string][]string{flagOnly: nil}
 		}
+		_ = cmd.RegisterFlagCompletionFunc(s.name, s.complete) // fails for a flag that is not there
 	}
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -52,6 +52,7 @@ func stateFlag[S ~string](to *[]S, all []S, initially, usage, example string) *s
 		name: "state", kind: "states", flagOnly: true, join: ",", shown: initially,
 		usage:   usage,
 		allowed: strings.Join(names, ", ") + ", more than one separated by commas, or all", example: example,
+		values: append(names, "all"),
 		parse: func(text string) error {
 			*to = nil
 			for name := range strings.SplitSeq(text, ",") {

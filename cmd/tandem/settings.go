@@ -18,6 +18,7 @@ type setting struct {
 	shown    string // the default for the help, where it depends on others
 	allowed  string // for people whose value was refused
 	example  string
+	values   []string // all that are allowed, where they can be counted
 	required bool
 	secret   bool   // the value is not repeated in messages
 	flagOnly bool   // says something about one call, not about a system
