@@ -85,7 +85,7 @@ func further(values []string, between, typed string) (all []cobra.Completion) {
 	before := typed[:strings.LastIndex(typed, between)+1]
 	have := strings.Split(before, between)
 	for _, v := range values {
-		if !slices.Contains(have, v) {
+		if !slices.Contains(have, v) && (before == "" || v != allStates) {
 			all = append(all, before+v)
 		}
 	}

@@ -42,12 +42,3 @@ func TestVersion(t *testing.T) {
 	require.Equal(t, exitDone, r.code)
 	require.Regexp(t, `^tandem \S+ \(go1\.\S+, \w+/\w+.*\)\n$`, r.stdout)
 }
-
-func TestCompletion(t *testing.T) {
-	t.Parallel()
-	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		r := tandem(t, nil, "completion", shell)
-		require.Equal(t, exitDone, r.code)
-		require.Contains(t, r.stdout, "tandem")
-	}
-}
