@@ -51,7 +51,7 @@ func (o *relayOptions) groups() []group {
 			toggle(&o.syncStandbys, "sync-standbys", "publish only what is on the standbys of synchronous_standby_names too; while they are away, nothing"),
 		}},
 		{"Watching it", append([]*setting{httpAddr(&o.httpAddr)}, o.observe.settings()...)},
-		{"Its log", []*setting{
+		{"Its own log", []*setting{
 			choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
 			logLevel(&o.logLevel),
 		}},

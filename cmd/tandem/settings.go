@@ -26,6 +26,8 @@ type setting struct {
 	toggle   bool   // may stand without a value
 	join     string // given again it adds, after this; empty means that it replaces
 
+	redacted func() string // a secret value without its secret, for people; optional
+
 	parse func(text string) error // keeps the value; the error says what is wrong with text
 	// check is called when every setting of the command has been taken, and says
 	// what of them contradicts each other. Optional.

@@ -10,12 +10,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "rewrite testdata/usage.txt")
+var update = flag.Bool("update", false, "rewrite what is generated: testdata/usage.txt, docs/cli.md, deploy/tandem.yaml")
+
+// golden compares a text with the file that has it; -update writes that.
+func golden(t *testing.T, file, text string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), text, "go test ./cmd/tandem -update -run '^%s$'", t.Name())
+}
 
 // What users read, in one file, so that a change of it is seen.
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	const golden = "testdata/usage.txt"
 	var b strings.Builder
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
@@ -28,12 +38,7 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	walk(newRoot(system{stdout: os.Stdout, stderr: os.Stderr}))
-	if *update {
-		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), b.String(), "go test ./cmd/tandem -run TestUsage -update")
+	golden(t, "testdata/usage.txt", b.String())
 }
 
 func TestVersion(t *testing.T) {
