@@ -13,13 +13,11 @@ import (
 	"github.com/tandem-outbox/tandem/internal/testcerts"
 )
 
-const committedSample = "../../deploy/tandem.yaml"
-
 func TestTheSampleFileIsTheOneInDeploy(t *testing.T) {
 	t.Parallel()
 	r := tandem(t, nil, "config", "sample")
 	require.Equal(t, exitDone, r.code)
-	golden(t, committedSample, r.stdout)
+	golden(t, "../../../deploy/tandem.yaml", r.stdout)
 }
 
 // sampleLine is a setting of the sample, in force or not.
