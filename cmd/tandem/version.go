@@ -14,6 +14,10 @@ func newVersion(sys system) *cobra.Command {
 	return configure(&cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
+		Long: `Prints the version of tandem and of the Go that built it, for which system, and the
+commit where that is known: it is not where tandem was built from an archive or by
+"go install" with a version.`,
+		Example: `  tandem version`,
 	}, sys, nil, func(context.Context) error {
 		fmt.Fprintln(sys.stdout, versionText())
 		return nil
