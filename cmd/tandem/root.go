@@ -63,7 +63,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	root.SetOut(sys.stdout)
 	root.SetErr(sys.stderr)
 	root.SetIn(sys.stdin)
-	root.AddCommand(newMigrate(sys), newRelay(sys), newParked(sys), newReplay(sys), newInbox(sys), newRebase(sys), newStatus(sys), newDoctor(sys), newBench(sys), newConfig(sys), newCompletion(sys), newVersion(sys))
+	root.AddCommand(newInit(sys), newMigrate(sys), newRelay(sys), newParked(sys), newReplay(sys), newInbox(sys), newRebase(sys), newStatus(sys), newDoctor(sys), newBench(sys), newConfig(sys), newCompletion(sys), newVersion(sys))
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	return root
 }
