@@ -83,7 +83,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 		defer stop()
 	}
 	if err := untilAborted(ctx, sys.abort, r, log); err != nil {
-		return err
+		return explainStart(err)
 	}
 	if o.untilEmpty && ctx.Err() == nil {
 		printCounts(sys, r.Stats())

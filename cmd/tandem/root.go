@@ -95,8 +95,20 @@ func (u *usageError) Error() string {
 	return fmt.Sprintf("%d problems\n  %s", len(u.problems), strings.Join(u.problems, "\n  "))
 }
 
-// oneLine is an error's text without the line breaks that drivers put into it.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// oneLine is an error's text without the line breaks that drivers put into it, and
+// without lines that come again: the addresses of a host mostly fail alike.
+func oneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		line = strings.Join(strings.Fields(line), " ")
+		if n := len(lines); n > 0 && strings.HasPrefix(line, lines[n-1]) {
+			lines[n-1] = line
+		} else if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(lines, ", "), ":, ", ": ")
+}
 
 // subcommands is a command that is only a name for those below it.
 func subcommands(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
