@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -67,8 +68,8 @@ next:
   example       an order and its event in one transaction, and a consumer that charges
                 each order once, in the language and with the library of --stack
 
-Files that are there are left alone, all of them, unless --force is given. No server
-is asked, and nothing else is changed.`,
+A file that is there already is left alone, unless --force is given. No server is
+asked, and nothing else is changed.`,
 		Example: `  tandem init
   tandem init --stack gorm --dir deploy/tandem
   tandem init --stack python --force`,
@@ -76,7 +77,7 @@ is asked, and nothing else is changed.`,
 		func(context.Context) error { return o.write(sys) })
 }
 
-// write writes all the files, or none where one is there already.
+// write writes the files that are not there.
 func (o *initOptions) write(sys system) error {
 	chosen := recognised(o.stack)
 	files := []struct{ from, to, what string }{
@@ -84,25 +85,25 @@ func (o *initOptions) write(sys system) error {
 		{"compose.yaml", "compose.yaml", "PostgreSQL, Kafka, the migrations and a relay, for Docker"},
 		{chosen.from, chosen.to, "an example with " + chosen.name},
 	}
-	var there []string
+	written := 0
 	for _, f := range files {
-		if file := filepath.Join(o.dir, f.to); exists(file) {
-			there = append(there, file)
+		file := filepath.Join(o.dir, f.to)
+		if exists(file) && !o.force {
+			fmt.Fprintf(sys.stdout, "left  %s: it is there already\n", file)
+			continue
 		}
-	}
-	if len(there) > 0 && !o.force {
-		return fmt.Errorf("nothing was written, because this is there already: %s; give --force to write over it, or another --dir", strings.Join(there, ", "))
-	}
-	for _, f := range files {
 		content, err := initFiles.ReadFile("initfiles/" + f.from)
 		if err != nil {
 			return err
 		}
-		file := filepath.Join(o.dir, f.to)
 		if err := writeFile(file, content); err != nil {
 			return err
 		}
 		fmt.Fprintf(sys.stdout, "wrote %s: %s\n", file, f.what)
+		written++
+	}
+	if written == 0 {
+		return errors.New("nothing was written, because all of it is there already; give --force to write over it, or another --dir")
 	}
 	fmt.Fprint(sys.stdout, chosen.next(o.dir))
 	return nil
@@ -147,7 +148,8 @@ Start the servers and the relay. No image is published: it is built from a clone
 Tandem, here ../tandem, which the compose file sees as ../../tandem:
   CLONE_OF_TANDEM=../../tandem docker compose -f DIR/compose.yaml up --detach
 Or, with servers of your own: put their addresses into DIR/tandem.yaml and into the
-variables DATABASE_URL and KAFKA_BROKERS, create the topic "orders", and
+variables DATABASE_URL and KAFKA_BROKERS, and
+  kafka-topics.sh --bootstrap-server localhost:9092 --create --topic orders --partitions 3
   tandem migrate up --config DIR/tandem.yaml
   tandem relay --config DIR/tandem.yaml
 Place an order:

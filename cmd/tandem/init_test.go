@@ -59,15 +59,19 @@ func TestInitSaysWhatItWroteAndWhatIsNext(t *testing.T) {
 	}
 }
 
-func TestInitWritesNothingOverUnlessItIsForced(t *testing.T) {
+func TestInitWritesOverNothingUnlessItIsForced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	mine := filepath.Join(dir, "example.sql")
 	require.NoError(t, os.WriteFile(mine, []byte("mine"), 0o600))
-	tandem(t, nil, "init", "--stack", "sql", "--dir", dir).oneLineOf(t, "nothing was written", mine, "--force", "--dir")
-	require.Equal(t, map[string]string{mine: "mine"}, written(t, dir))
+	r := tandem(t, nil, "init", "--stack", "sql", "--dir", dir)
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Contains(t, r.stdout, "left  "+mine+": it is there already\n")
+	require.Len(t, written(t, dir), 3)
+	require.Equal(t, "mine", written(t, dir)[mine])
+	tandem(t, nil, "init", "--stack", "sql", "--dir", dir).oneLineOf(t, "nothing was written", "--force", "--dir")
 
-	r := tandem(t, nil, "init", "--stack", "sql", "--dir", dir, "--force")
+	r = tandem(t, nil, "init", "--stack", "sql", "--dir", dir, "--force")
 	require.Equal(t, exitDone, r.code, r.stderr)
 	require.Len(t, written(t, dir), 3)
 	require.NotEqual(t, "mine", written(t, dir)[mine])
