@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	calls    = 100 // before, and during each fault
+	calls    = 50 // before, and during each fault
 	customer = "ada"
 )
 
