@@ -27,6 +27,9 @@ var _ = tell("examples/migrate-from-polling/README.md", func(p *page) {
 	}
 	write("1")
 	write("2")
+	for _, id := range p.sql() {
+		require.Regexp(p, `^.{14}8.{4}8`, id, "of version 8, by RFC 9562")
+	}
 	p.sql() // the switch
 	write("3")
 	has("tandem.log ORDER BY position", "1", "2", "3")
