@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Event
 
 import psycopg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import orders
-from billing import group
+from billing import group, report
 
 ORDERS = 20
 KILLED_AFTER = 7
@@ -99,11 +99,13 @@ def told(topic: str) -> int:
     deadline = time.monotonic() + LIMIT
     while len(events) < ORDERS and time.monotonic() < deadline:
         message = consumer.poll(0.1)
-        if message is not None:
-            if message.error():
-                raise KafkaException(message.error())
-            headers = dict(message.headers())
-            events[headers["ce_id"]] = headers["ce_causationid"]
+        if message is None:
+            continue
+        if message.error():
+            report(message.error())
+            continue
+        headers = dict(message.headers())
+        events[headers["ce_id"]] = headers["ce_causationid"]
     consumer.close()
     return len(set(events.values()))
 

@@ -19,7 +19,20 @@ type received struct {
 	record *sarama.ConsumerMessage
 }
 
-// readBySDK reads n records of the topic, by their events' ids.
+// ends are the offsets after the last record of each partition.
+func ends(t *testing.T, brokers []string, topic string) (all [partitions]int64) {
+	t.Helper()
+	client, err := sarama.NewClient(brokers, sarama.NewConfig())
+	require.NoError(t, err)
+	defer client.Close()
+	for partition := range all {
+		all[partition], err = client.GetOffset(topic, int32(partition), sarama.OffsetNewest)
+		require.NoError(t, err)
+	}
+	return all
+}
+
+// readBySDK reads the topic, which has n events, by their ids.
 func (w *world) readBySDK(n int) map[string]received {
 	w.Helper()
 	config := sarama.NewConfig()
@@ -28,13 +41,8 @@ func (w *world) readBySDK(n int) map[string]received {
 	require.NoError(w, err)
 	defer consumer.Close()
 	all := map[string]received{}
-	for partition := range int32(partitions) {
-		client, err := sarama.NewClient(w.brokers, config)
-		require.NoError(w, err)
-		end, err := client.GetOffset(w.topic, partition, sarama.OffsetNewest)
-		require.NoError(w, err)
-		require.NoError(w, client.Close())
-		records, err := consumer.ConsumePartition(w.topic, partition, sarama.OffsetOldest)
+	for partition, end := range ends(w.T, w.brokers, w.topic) {
+		records, err := consumer.ConsumePartition(w.topic, int32(partition), sarama.OffsetOldest)
 		require.NoError(w, err)
 		for offset := int64(0); offset < end; {
 			var record *sarama.ConsumerMessage

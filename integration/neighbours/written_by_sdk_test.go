@@ -3,6 +3,8 @@ package neighbours_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,12 +60,13 @@ func placed(id string) cloudevents.Event {
 	return e
 }
 
-// consume handles the topic until done, and returns the messages that it handled.
+// consume handles the topic, all of it in one partition, until done, and returns the
+// messages that it handled, in their order.
 func (w *world) consume(config inboxkafka.Config, handler inbox.Handler, done func(inboxkafka.Stats) bool) []inbox.Message {
 	w.Helper()
 	config.Brokers, config.Consumer, config.Topics = w.brokers, w.topic, []string{w.topic}
 	var mu sync.Mutex
-	var handled []inbox.Message
+	handled := map[int64]inbox.Message{} // by offset: a batch that failed is repeated
 	consumer, err := inboxkafka.NewConsumer(config, w.pool, func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
 		if handler != nil {
 			if err := handler(ctx, tx, m); err != nil {
@@ -72,7 +75,7 @@ func (w *world) consume(config inboxkafka.Config, handler inbox.Handler, done fu
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		handled = append(handled, m)
+		handled[m.Offset] = m
 		return nil
 	})
 	require.NoError(w, err)
@@ -82,7 +85,11 @@ func (w *world) consume(config inboxkafka.Config, handler inbox.Handler, done fu
 	assert.Eventually(w, func() bool { return done(consumer.Stats()) }, limit, 50*time.Millisecond)
 	cancel()
 	require.NoError(w, <-ended)
-	return handled
+	messages := make([]inbox.Message, 0, len(handled))
+	for _, offset := range slices.Sorted(maps.Keys(handled)) {
+		messages = append(messages, handled[offset])
+	}
+	return messages
 }
 
 // An event that the SDK sends in binary mode is handled with its attributes, once.
