@@ -54,6 +54,11 @@ func TestInitSaysWhatItWroteAndWhatIsNext(t *testing.T) {
 				}
 			}
 		}
+		// What runs outside of Docker finds the compose file's servers without being told.
+		const outside, inside = "postgres://postgres:tandem@localhost:5432/shop", "postgres://postgres:tandem@postgres:5432/shop"
+		require.Contains(t, files[filepath.Join(dir, "tandem.yaml")], "database-url: "+outside)
+		require.Contains(t, files[filepath.Join(dir, "compose.yaml")], inside)
+		require.Contains(t, files[filepath.Join(dir, s.to)]+said, outside)
 		r := tandem(t, nil, "config", "check", "--config", filepath.Join(dir, "tandem.yaml"))
 		require.Equal(t, exitDone, r.code, r.stderr)
 	}
