@@ -17,6 +17,8 @@ import (
 const (
 	// askTimeout bounds one request to a broker.
 	askTimeout = 10 * time.Second
+	// answerTimeout is how long brokers may take to have a topic.
+	answerTimeout = 45 * time.Second
 	// unhurried is for a relay that repeats nothing because the machine is slow: the
 	// stories count what is repeated. Yours does not need it.
 	unhurried = time.Minute
@@ -25,6 +27,8 @@ const (
 // Topic makes a topic and returns its name.
 func (s *Servers) Topic(ctx context.Context, name string, partitions int) (string, error) {
 	full := fmt.Sprintf("example-%s-%s-%s", s.name, name, s.run)
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("that took longer than %s", answerTimeout))
+	defer cancel()
 	var last error
 	err := s.kafka(func(c *kafka.Client) error {
 		return Await(ctx, "topic "+full+" can be written", func() (bool, error) {
@@ -33,7 +37,7 @@ func (s *Servers) Topic(ctx context.Context, name string, partitions int) (strin
 		})
 	})
 	if err != nil {
-		return "", fmt.Errorf("at KAFKA_BROKERS: %w: %w", err, last)
+		return "", fmt.Errorf("at KAFKA_BROKERS (is Kafka up? see examples/README.md): %w: %w", err, last)
 	}
 	s.topics[full] = partitions
 	return full, nil
