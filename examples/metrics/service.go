@@ -45,7 +45,7 @@ func newMeter(pool *pgxpool.Pool, brokers []string, topic, name string, delivery
 	return inboxkafka.NewBatchConsumer(inboxkafka.Config{
 		Brokers:  brokers,
 		Consumer: name,
-		GroupID:  topic + "." + name,
+		GroupID:  topic + "." + name, // defaults to Consumer; each run of this example has a topic and a group of its own
 		Topics:   []string{topic},
 		Delivery: delivery,
 	}, pool, inbox.TypedBatch(inbox.JSON[Call](), func(ctx context.Context, tx pgx.Tx, batch []inbox.Decoded[Call]) error {
