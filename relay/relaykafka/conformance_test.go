@@ -55,7 +55,9 @@ func target(brokers []string) relaytest.Target {
 				return err == nil && ends.Error() == nil && len(ends[topic]) == partitions
 			}, time.Minute, 20*time.Millisecond)
 		},
-		Read:     func(t testing.TB, topic string, partition int) []relaytest.Record { return read(t, brokers, topic, int32(partition)) },
+		Read: func(t testing.TB, topic string, partition int) []relaytest.Record {
+			return read(t, brokers, topic, int32(partition))
+		},
 		Source:   "/tandem/shop",
 		TooLarge: 1_500_000,
 	}
