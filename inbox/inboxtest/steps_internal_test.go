@@ -45,7 +45,7 @@ func TestStepsHaveNames(t *testing.T) {
 	for _, step := range []string{
 		`the client's wish to prepare "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" did not reach the server`,
 		`the server's answer INSERT 0 1, which was carried out, did not reach the client`,
-		`the client's wish to execute "INSERT INTO public.effects VALUES (1)" did not reach the server`,
+		`the client's "INSERT INTO public.effects VALUES (1)" did not reach the server`,
 		`the client's "commit" did not reach the server`,
 		`the server's answer COMMIT, which was carried out, did not reach the client`,
 	} {
