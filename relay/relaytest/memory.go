@@ -25,9 +25,8 @@ const (
 // topic exists, with 3 partitions. It may be used by many goroutines at a time.
 // Make it with [NewMemory].
 type Memory struct {
-	strict     bool // a topic exists when it has been made
 	mu         sync.Mutex
-	partitions map[string]int // of topics that differ
+	partitions map[string]int // "" is all topics that are not in it
 	records    []Record       // as they were appended
 	ids        map[string]bool
 	offsets    map[lane]int64
@@ -45,7 +44,7 @@ var _ relay.Publisher = (*Memory)(nil)
 
 // NewMemory returns an empty Memory.
 func NewMemory() *Memory {
-	return &Memory{partitions: map[string]int{}, ids: map[string]bool{}, offsets: map[lane]int64{}, appended: make(chan struct{})}
+	return &Memory{partitions: map[string]int{"": defaultPartitions}, ids: map[string]bool{}, offsets: map[lane]int64{}, appended: make(chan struct{})}
 }
 
 // SetPartitions says how many partitions a topic has from now on; 0 is none: the
@@ -90,11 +89,10 @@ func (m *Memory) Partitions(ctx context.Context, topic string) (int, error) {
 }
 
 func (m *Memory) count(topic string) int {
-	n, said := m.partitions[topic]
-	if !said && !m.strict {
-		return defaultPartitions
+	if n, said := m.partitions[topic]; said {
+		return n
 	}
-	return n
+	return m.partitions[""]
 }
 
 func missing(topic string) error {

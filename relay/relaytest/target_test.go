@@ -24,7 +24,7 @@ func onMemory(wrong func(m *Memory) relay.Publisher) Target {
 	return Target{
 		New: func(testing.TB) relay.Publisher {
 			m = NewMemory()
-			m.strict = true
+			m.SetPartitions("", 0)
 			return wrong(m)
 		},
 		CreateTopic: func(_ testing.TB, topic string, partitions int) { m.SetPartitions(topic, partitions) },
