@@ -63,7 +63,7 @@ func TestMovingStockTellsWhatIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(t.Context())
+	defer func() { _ = tx.Rollback(t.Context()) }()
 	for range 2 {
 		if err := moveStock(t.Context(), tx, "tea", 3); err != nil {
 			t.Fatal(err)
