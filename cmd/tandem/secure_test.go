@@ -75,9 +75,7 @@ func problemsOf(t *testing.T, o *relayOptions, args ...string) []string {
 	t.Helper()
 	cmd := newRelay(system{})
 	settings := o.settings()
-	for _, s := range settings {
-		settings = append(settings, s.also...)
-	}
+	settings = withAlso(settings)
 	require.NoError(t, cmd.ParseFlags(args))
 	for _, s := range settings {
 		s.text = cmd.Flags().Lookup(s.name).Value.String()
