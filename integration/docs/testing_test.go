@@ -1,7 +1,9 @@
 package docs_test
 
 import (
+	"context"
 	"errors"
+	"regexp"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxtest"
+	"github.com/tandem-outbox/tandem/internal/testfailure"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/outbox"
 	"github.com/tandem-outbox/tandem/outbox/outboxtest"
@@ -192,4 +195,59 @@ func TestWhatIsRolledBackIsNotWatched(t *testing.T) {
 		return changed
 	}), changed)
 	log.RequireNoneAdded(t)
+}
+
+// The page's failures are those that there are, but for what differs each time.
+func TestFailuresAreAsThePageShowsThem(t *testing.T) {
+	t.Parallel()
+	var shown []string
+	for _, b := range blocksOf(t, "docs/testing.md") {
+		if b.language == "text" {
+			shown = append(shown, b.text)
+		}
+	}
+	require.Len(t, shown, 2)
+	same := func(shown, said string) {
+		t.Helper()
+		said = regexp.MustCompile(`id [0-9a-f]{8}-[0-9a-f-]*`).ReplaceAllString(said, "id 01a20479-…")
+		said = regexp.MustCompile(`at step \d+`).ReplaceAllString(said, "at step 98")
+		require.Equal(t, shown, said)
+	}
+
+	_, pool := newShop(t)
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	require.NoError(t, moveStock(t.Context(), tx, "tea", 3))
+	require.NoError(t, moveStock(t.Context(), tx, "tea", 2))
+	same(shown[0], testfailure.Of(t, func(t testing.TB) {
+		outboxtest.RequireAdded(t, tx,
+			outbox.Event{Topic: "stock", Key: "tea", Payload: []byte(`{"left": 3}`)},
+			outbox.Event{Topic: "stock", Key: "tea", Payload: []byte(`{"left": 6}`)})
+	}))
+	require.NoError(t, tx.Rollback(t.Context()))
+
+	mails := 0
+	same(shown[1], testfailure.Of(t, func(t testing.TB) {
+		inboxtest.RequireExactlyOnce(t, inboxtest.Crash{
+			Pool: pool, Messages: []inbox.Message{placed("o-1")},
+			Handler: func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
+				if err := billingHandler()(ctx, tx, m); err != nil {
+					return err
+				}
+				mails++
+				return nil
+			},
+			Reset: func() {
+				_, err := pool.Exec(t.Context(), `TRUNCATE charges`)
+				require.NoError(t, err)
+				mails = 0
+			},
+			Effects: func() any {
+				var charges int
+				require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM charges`).Scan(&charges))
+				return [2]int{charges, mails}
+			},
+		})
+	}))
 }
