@@ -9,6 +9,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 )
 
 // initialised is the compose file that "tandem init" writes, as Docker would load it.
@@ -58,7 +60,7 @@ func TestComposeOfInit(t *testing.T) {
 
 	for _, name := range []string{"migrate", "relay"} {
 		s := service(t, project, name)
-		known := variables(flags(help(t, tandem, "relay")))
+		known := variables(testprograms.Flags(t, tandem, "relay"))
 		for variable := range s.Environment {
 			require.Contains(t, known, variable)
 		}
