@@ -16,8 +16,8 @@ import (
 	"github.com/tandem-outbox/tandem/internal/faultyconn"
 )
 
-// Crash is a delivery that is to be disturbed at each of its steps. One of the
-// handlers, Messages, Reset and Effects must be set.
+// Crash is a delivery that is to be disturbed at each of its steps. Pool, Reset,
+// Effects, and one of Handler, BatchHandler, SQLHandler and Do must be set.
 type Crash struct {
 	// Pool is the database. The handler's transactions get connections of their own to
 	// it, which break; Pool itself stays whole, for Reset, for Effects, and for what a
@@ -29,8 +29,14 @@ type Crash struct {
 	BatchHandler inbox.BatchHandler
 	SQLHandler   SQLHandler
 
-	// Messages are delivered together, in one transaction.
+	// Messages are delivered to the handler together, in one transaction.
 	Messages []inbox.Message
+
+	// Do is what is tested instead, where no runner is in between: a webhook that calls
+	// [inbox.Once], say. It does its work by the pool that it is given, commits it, and
+	// is called again until it returns nil, as a client would. What it asks Once about
+	// has to be new after each Reset.
+	Do func(ctx context.Context, pool *pgxpool.Pool) error
 
 	// Reset brings everything that the handler changes back to what it was: empties
 	// its tables, sets a counter to 0. It is called before each delivery; the inbox
@@ -77,13 +83,13 @@ type crashes struct {
 func (r *crashes) check() {
 	r.Helper()
 	handlers := 0
-	for _, there := range []bool{r.Handler != nil, r.BatchHandler != nil, r.SQLHandler != nil} {
+	for _, there := range []bool{r.Handler != nil, r.BatchHandler != nil, r.SQLHandler != nil, r.Do != nil} {
 		if there {
 			handlers++
 		}
 	}
-	if handlers != 1 || r.Pool == nil || len(r.Messages) == 0 || r.Reset == nil || r.Effects == nil {
-		r.Fatal("inboxtest: Crash needs Pool, Messages, Reset, Effects, and one of Handler, BatchHandler and SQLHandler")
+	if handlers != 1 || r.Pool == nil || r.Reset == nil || r.Effects == nil || (r.Do == nil) != (len(r.Messages) > 0) {
+		r.Fatal("inboxtest: Crash needs Pool, Reset, Effects, and either Do, or Messages and one of Handler, BatchHandler and SQLHandler")
 	}
 }
 
@@ -135,7 +141,7 @@ func (r *crashes) disturbed(step int) bool {
 		}
 	})
 	line.Break(step, faultyconn.Lost)
-	_, err := r.consumer(pool, name).deliver(r.Context(), r.Messages)
+	_, err := r.attempt(pool, name)
 	broken := line.Broken()
 	line.Watch(nil)
 	line.Break(0, faultyconn.Lost)
@@ -147,7 +153,7 @@ func (r *crashes) disturbed(step int) bool {
 	}
 	r.broke = append(r.broke, broke)
 	where := fmt.Sprintf("the connection broke at step %d: %s; then the messages were delivered again", step, broke)
-	r.deliver(pool, name, "after "+where)
+	r.deliver(r.Pool, name, "after "+where)
 	r.compare(where)
 	return true
 }
@@ -183,16 +189,22 @@ func (r *crashes) newName() string {
 
 func (r *crashes) lastName() string { return fmt.Sprintf("%s-%d", r.name, r.runs) }
 
-func (r *crashes) consumer(pool *pgxpool.Pool, name string) *Consumer {
+// attempt delivers once; what Do does has no outcome.
+func (r *crashes) attempt(pool *pgxpool.Pool, name string) ([]Outcome, error) {
+	var consumer *Consumer
 	switch {
+	case r.Do != nil:
+		return nil, r.Do(r.Context(), pool)
 	case r.Handler != nil:
-		return NewConsumer(pool, name, r.Handler)
+		consumer = NewConsumer(pool, name, r.Handler)
 	case r.BatchHandler != nil:
-		return NewBatchConsumer(pool, name, r.BatchHandler)
+		consumer = NewBatchConsumer(pool, name, r.BatchHandler)
+	default:
+		db := stdlib.OpenDBFromPool(pool)
+		defer db.Close()
+		consumer = NewSQLConsumer(db, name, r.SQLHandler)
 	}
-	db := stdlib.OpenDBFromPool(pool)
-	r.Cleanup(func() { _ = db.Close() })
-	return NewSQLConsumer(db, name, r.SQLHandler)
+	return consumer.deliver(r.Context(), r.Messages)
 }
 
 // triesMax is how often a delivery is repeated that meets the database's errors, which
@@ -202,11 +214,10 @@ const triesMax = 5
 // deliver delivers until everything is done.
 func (r *crashes) deliver(pool *pgxpool.Pool, name, which string) {
 	r.Helper()
-	consumer := r.consumer(pool, name)
 	var outcomes []Outcome
 	var err error
 	for range triesMax {
-		if outcomes, err = consumer.deliver(r.Context(), r.Messages); err == nil {
+		if outcomes, err = r.attempt(pool, name); err == nil {
 			break
 		}
 	}

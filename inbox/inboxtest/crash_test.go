@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
@@ -94,6 +95,36 @@ func TestHandlersThatAreRight(t *testing.T) {
 		}
 		inboxtest.RequireExactlyOnce(t, c)
 	})
+}
+
+// A webhook that asks the inbox itself is right, and one that does not ask is found:
+// a client that has no answer repeats the request.
+func TestWorkWithoutARunner(t *testing.T) {
+	t.Parallel()
+	for _, asks := range []bool{true, false} {
+		w := newWorld(t)
+		id, reset := "", w.crash().Reset
+		c := inboxtest.Crash{
+			Pool: w.pool, Effects: w.crash().Effects,
+			Reset: func() { reset(); id = outbox.NewID() },
+			Do: func(ctx context.Context, pool *pgxpool.Pool) error {
+				return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+					if asks {
+						if first, err := inbox.Once(ctx, tx, "webhook", id); err != nil || !first {
+							return err
+						}
+					}
+					return charge(ctx, tx, order("o-1"))
+				})
+			},
+		}
+		said := testfailure.Of(t, func(t testing.TB) { inboxtest.RequireExactlyOnce(t, c) })
+		if asks {
+			require.Empty(t, said)
+		} else {
+			require.Contains(t, said, "the messages were delivered a second time, and nothing else happened\n  effects: [o-1 o-1]")
+		}
+	}
 }
 
 // Each of them is wrong in a way of its own, and is found; the failure says at which
