@@ -28,7 +28,7 @@ BENCH   ?= .
 COUNT   ?= 6
 PACKAGES ?= ./outbox ./inbox/internal/apply ./relay/relaykafka
 # Modules of their own, so that nobody who imports Tandem links what they need.
-MODULES := integration/orm integration/bench
+MODULES := examples/orm integration/bench integration/neighbours
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LINTER  := $(GO) tool -modfile=$(CURDIR)/.ci/tools.mod golangci-lint
 LDFLAGS := -X main.version=$(VERSION)
@@ -47,7 +47,7 @@ demo: build
 # Against servers of yours: go run ./examples/payments
 example: bin/with-servers
 	@test -d 'examples/$(ONE)' -a -n '$(ONE)' || { echo 'which one? make example ONE=payments; examples/README.md lists them'; exit 2; }
-	$(GO) build -o bin/example ./examples/$(ONE)
+	cd examples/$(ONE) && $(GO) build -o $(CURDIR)/bin/example .
 	bin/with-servers -- sh -c 'DATABASE_URL=$$TANDEM_TEST_DATABASE_URL KAFKA_BROKERS=$$TANDEM_TEST_KAFKA_BROKERS exec bin/example'
 
 # A binary, not "go run": signals reach it directly, and its exit code ours.

@@ -22,7 +22,7 @@ import (
 // limit is how long an example may take on a machine that has much to do.
 const limit = 2 * time.Minute
 
-var examples = []string{"metrics", "notifications", "orders", "passwordreset", "payments", "webhook"}
+var examples = []string{"metrics", "migrate-from-polling", "notifications", "orders", "passwordreset", "payments", "webhook"}
 
 // elsewhere are run by other tests: quickstart by those of docs/getting-started.md.
 var elsewhere = []string{"quickstart"}

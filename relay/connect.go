@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/tandem-outbox/tandem/internal/advice"
 	"github.com/tandem-outbox/tandem/internal/schema"
 	"github.com/tandem-outbox/tandem/relay/internal/findings"
 )
@@ -122,6 +123,7 @@ func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 	}
 	if standby {
 		return s, &SetupError{
+			Code:    advice.Standby,
 			Problem: fmt.Sprintf("%s:%d is a standby: a snapshot taken there leaves out running transactions, whose events would be lost", conn.Config().Host, conn.Config().Port),
 			Remedy:  "give the primary's address, or several with target_session_attrs=read-write",
 		}
@@ -155,19 +157,21 @@ func (r *Relay) checkVersion(ctx context.Context, conn *pgx.Conn) error {
 	var version int
 	err := conn.QueryRow(ctx, r.sql.version).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return &SetupError{Problem: fmt.Sprintf("%s.settings is empty", r.cfg.Schema), Remedy: "restore its row, or run tandem migrate up in a new schema"}
+		return &SetupError{Code: advice.SettingsEmpty, Problem: fmt.Sprintf("%s.settings is empty", r.cfg.Schema), Remedy: "restore its row, or run tandem migrate up in a new schema"}
 	}
 	if err != nil {
 		return explainDatabase(err)
 	}
 	if version < schema.Version {
 		return &SetupError{
+			Code:    advice.SchemaVersion,
 			Problem: fmt.Sprintf("schema %q is at version %d, this relay needs %d", r.cfg.Schema, version, schema.Version),
 			Remedy:  "run tandem migrate up",
 		}
 	}
 	if version > schema.Version {
 		return &SetupError{
+			Code:    advice.SchemaVersion,
 			Problem: fmt.Sprintf("schema %q is at version %d, newer than this relay's %d", r.cfg.Schema, version, schema.Version),
 			Remedy:  "run a newer tandem",
 		}
@@ -181,7 +185,7 @@ func setupError(found []findings.Finding) error {
 	case 0:
 		return nil
 	case 1:
-		return &SetupError{Problem: found[0].Problem + ": " + found[0].Why, Remedy: found[0].Remedy}
+		return &SetupError{Code: found[0].Code, Problem: found[0].Problem + ": " + found[0].Why, Remedy: found[0].Remedy}
 	}
 	var list strings.Builder
 	for i, f := range found {

@@ -105,7 +105,7 @@ func TestZshCompletes(t *testing.T) {
 	found(t, "zsh")
 	dir := shellDir(t)
 	for line, want := range map[string]string{
-		"tandem rela":                                 "tandem relay ",
+		"tandem rel":                                  "tandem relay ",
 		"tandem relay --log-format=j":                 "tandem relay --log-format=json ",
 		"tandem parked list --state parked,de":        "tandem parked list --state parked,deferred",
 		"tandem relay --kafka-tls-ca c":               "tandem relay --kafka-tls-ca ca.pem ",

@@ -67,7 +67,9 @@ func load(cmd *cobra.Command, environ []string, settings []*setting) (problems [
 	env, problems := readEnvironment(environ, known)
 	file := env["config"]
 	if flag := cmd.Flags().Lookup("config"); flag != nil && flag.Changed {
-		file = flag.Value.String()
+		if file = flag.Value.String(); file == "" { // a variable of a script that is not set
+			problems = append(problems, "--config is empty: give the name of a file, or leave it out")
+		}
 	}
 	v, more, err := readFile(file, known)
 	if problems = append(problems, more...); err != nil { // what else is missing may stand in it

@@ -54,6 +54,11 @@ func TestInitSaysWhatItWroteAndWhatIsNext(t *testing.T) {
 				}
 			}
 		}
+		// What runs outside of Docker finds the compose file's servers without being told.
+		const outside, inside = "postgres://postgres:tandem@localhost:5432/shop", "postgres://postgres:tandem@postgres:5432/shop"
+		require.Contains(t, files[filepath.Join(dir, "tandem.yaml")], "database-url: "+outside)
+		require.Contains(t, files[filepath.Join(dir, "compose.yaml")], inside)
+		require.Contains(t, files[filepath.Join(dir, s.to)]+said, outside)
 		r := tandem(t, nil, "config", "check", "--config", filepath.Join(dir, "tandem.yaml"))
 		require.Equal(t, exitDone, r.code, r.stderr)
 	}
@@ -100,10 +105,13 @@ func TestInitLooksAtTheDirectoryItIsRunIn(t *testing.T) {
 func TestTheGoExamplesOfInitRun(t *testing.T) {
 	t.Parallel()
 	module := t.TempDir()
-	// It requires all that the examples do, each in the version that is tested.
-	requirements, err := os.ReadFile(filepath.Join("..", "..", "integration", "orm", "go.mod"))
+	// The module of the ORMs requires all that the examples do, in versions that are tested.
+	orms, err := filepath.Glob(filepath.Join("..", "..", "*", "orm"))
 	require.NoError(t, err)
-	sums, err := os.ReadFile(filepath.Join("..", "..", "integration", "orm", "go.sum"))
+	require.Len(t, orms, 1)
+	requirements, err := os.ReadFile(filepath.Join(orms[0], "go.mod"))
+	require.NoError(t, err)
+	sums, err := os.ReadFile(filepath.Join(orms[0], "go.sum"))
 	require.NoError(t, err)
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	require.NoError(t, err)

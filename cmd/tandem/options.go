@@ -256,7 +256,7 @@ func logLevel(to *slog.Level) *setting {
 
 func configFile() *setting {
 	return &setting{
-		name: "config", kind: "file", shown: "none", notEmpty: true,
+		name: "config", kind: "file", shown: "none",
 		usage:   "a YAML file with a key for each flag",
 		allowed: "a file's name", example: "/etc/tandem/tandem.yaml",
 		parse: func(string) error { return nil }, // it has been read by now

@@ -148,7 +148,7 @@ func (p *page) ownFlags(cmd *cobra.Command) {
 	for _, s := range own {
 		name := "--" + s.name
 		if !s.toggle {
-			name += " " + s.kind
+			name += " " + strings.ReplaceAll(s.kind, "|", `\|`) // a table's cells end at one
 		}
 		fmt.Fprintf(&p.b, "| `%s` | %s | %s |\n", name, defaultOf(s), meaning(s))
 	}
@@ -191,10 +191,11 @@ func defaultOf(s *setting) string {
 	if s.toggle {
 		return ""
 	}
-	if text := cmp.Or(s.initial, s.shown); text != "" {
-		return "`" + text + "`"
+	text := cmp.Or(s.initial, s.shown)
+	if text == "" || strings.Contains(text, " ") { // nothing, or words
+		return text
 	}
-	return ""
+	return "`" + text + "`"
 }
 
 // meaning is what a setting is for, what is allowed, and an example.

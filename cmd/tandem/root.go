@@ -8,6 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
+	"github.com/tandem-outbox/tandem/relay"
 )
 
 const (
@@ -26,7 +29,7 @@ func run(ctx context.Context, args []string, sys system) int {
 	}
 	var failed *failure
 	if errors.As(err, &failed) {
-		fmt.Fprintf(sys.stderr, "%s: %s\n", cmd.CommandPath(), oneLine(failed.err))
+		fmt.Fprintf(sys.stderr, "%s: %s%s\n", cmd.CommandPath(), oneLine(failed.err), runbook(failed.err))
 		return exitFailed
 	}
 	var wrong *usageError
@@ -108,6 +111,15 @@ func oneLine(err error) string {
 		}
 	}
 	return strings.ReplaceAll(strings.Join(lines, ", "), ":, ", ": ")
+}
+
+// runbook is where more is written about what keeps a relay from starting.
+func runbook(err error) string {
+	var setup *relay.SetupError
+	if !errors.As(err, &setup) || setup.Code == "" {
+		return ""
+	}
+	return "; see " + advice.Runbook(setup.Code)
 }
 
 // subcommands is a command that is only a name for those below it.

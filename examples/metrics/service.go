@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -45,9 +46,13 @@ func newMeter(pool *pgxpool.Pool, brokers []string, topic, name string, delivery
 	return inboxkafka.NewBatchConsumer(inboxkafka.Config{
 		Brokers:  brokers,
 		Consumer: name,
-		GroupID:  topic + "." + name,
+		GroupID:  topic + "." + name, // defaults to Consumer; each run of this example has a topic and a group of its own
 		Topics:   []string{topic},
 		Delivery: delivery,
+		// What fails is lost, so it is better to be patient first: with locks, and
+		// with a consumer that is slow for a moment.
+		LockTimeout:    30 * time.Second,
+		SessionTimeout: 30 * time.Second,
 	}, pool, inbox.TypedBatch(inbox.JSON[Call](), func(ctx context.Context, tx pgx.Tx, batch []inbox.Decoded[Call]) error {
 		sums := map[string]int64{}
 		for _, decoded := range batch {

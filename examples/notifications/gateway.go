@@ -35,7 +35,7 @@ func newMailbox(pool *pgxpool.Pool, brokers []string, topic string) (*inboxkafka
 	return inboxkafka.NewConsumer(inboxkafka.Config{
 		Brokers:  brokers,
 		Consumer: "mailbox",
-		GroupID:  topic + ".mailbox",
+		GroupID:  topic + ".mailbox", // defaults to Consumer; each run of this example has a topic and a group of its own
 		Topics:   []string{topic},
 	}, pool, func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
 		_, err := tx.Exec(ctx, `INSERT INTO mailbox (person, id, body) VALUES ($1, $2, $3)`, string(m.Key), m.ID, string(m.Value))

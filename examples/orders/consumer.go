@@ -13,7 +13,7 @@ func consume(pool *pgxpool.Pool, brokers []string, name, topic string, handler i
 	return inboxkafka.NewConsumer(inboxkafka.Config{
 		Brokers:  brokers,
 		Consumer: name,
-		GroupID:  topic + "." + name,
+		GroupID:  topic + "." + name, // defaults to Consumer; each run of this example has a topic and a group of its own
 		Topics:   []string{topic},
 	}, pool, handler)
 }

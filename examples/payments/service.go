@@ -113,7 +113,7 @@ func newLedger(pool *pgxpool.Pool, brokers []string, topic string) (*inboxkafka.
 	return inboxkafka.NewConsumer(inboxkafka.Config{
 		Brokers:  brokers,
 		Consumer: "ledger",
-		GroupID:  topic + ".ledger",
+		GroupID:  topic + ".ledger", // defaults to Consumer; each run of this example has a topic and a group of its own
 		Topics:   []string{topic},
 	}, pool, inbox.Typed(inbox.JSON[Charge](), func(ctx context.Context, tx pgx.Tx, _ inbox.Message, c Charge) error {
 		_, err := tx.Exec(ctx, `INSERT INTO ledger VALUES ($1, $2, $3)`, c.Account, c.TransactionID, c.Cents)

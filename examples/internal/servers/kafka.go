@@ -17,6 +17,8 @@ import (
 const (
 	// askTimeout bounds one request to a broker.
 	askTimeout = 10 * time.Second
+	// answerTimeout is how long brokers may take until they do what they are asked.
+	answerTimeout = 45 * time.Second
 	// unhurried is for a relay that repeats nothing because the machine is slow: the
 	// stories count what is repeated. Yours does not need it.
 	unhurried = time.Minute
@@ -25,15 +27,9 @@ const (
 // Topic makes a topic and returns its name.
 func (s *Servers) Topic(ctx context.Context, name string, partitions int) (string, error) {
 	full := fmt.Sprintf("example-%s-%s-%s", s.name, name, s.run)
-	var last error
-	err := s.kafka(func(c *kafka.Client) error {
-		return Await(ctx, "topic "+full+" can be written", func() (bool, error) {
-			last = createTopic(ctx, c, full, partitions)
-			return last == nil, nil // else again: brokers may be electing whom to ask
-		})
-	})
+	err := s.ask(ctx, "topic "+full+" can be written", func(c *kafka.Client) error { return createTopic(ctx, c, full, partitions) })
 	if err != nil {
-		return "", fmt.Errorf("at KAFKA_BROKERS: %w: %w", err, last)
+		return "", err
 	}
 	s.topics[full] = partitions
 	return full, nil
@@ -78,7 +74,7 @@ func ends(ctx context.Context, c *kafka.Client, topic string, partitions int) (i
 
 // Records is how many records one of the topics has.
 func (s *Servers) Records(ctx context.Context, topic string) (n int, err error) {
-	err = s.kafka(func(c *kafka.Client) (err error) {
+	err = s.ask(ctx, "Kafka says where topic "+topic+" ends", func(c *kafka.Client) (err error) {
 		n, err = ends(ctx, c, topic, s.topics[topic])
 		return err
 	})
@@ -93,16 +89,29 @@ func (s *Servers) deleteTopics(ctx context.Context) error {
 	for name := range s.topics {
 		names = append(names, name)
 	}
-	return s.kafka(func(c *kafka.Client) error {
+	return s.ask(ctx, "the topics are deleted", func(c *kafka.Client) error {
 		_, err := c.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: names})
 		return err
 	})
 }
 
-func (s *Servers) kafka(ask func(*kafka.Client) error) error {
+// ask asks Kafka until it answers: kafka-go gives up at once where a busy broker has
+// not said yet who the others are.
+func (s *Servers) ask(ctx context.Context, what string, try func(*kafka.Client) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("that took longer than %s", answerTimeout))
+	defer cancel()
 	transport := &kafka.Transport{MetadataTTL: 100 * time.Millisecond}
 	defer transport.CloseIdleConnections()
-	return ask(&kafka.Client{Addr: kafka.TCP(s.Brokers...), Timeout: askTimeout, Transport: transport})
+	client := &kafka.Client{Addr: kafka.TCP(s.Brokers...), Timeout: askTimeout, Transport: transport}
+	var last error
+	err := Await(ctx, what, func() (bool, error) {
+		last = try(client)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("at KAFKA_BROKERS (is Kafka up? see examples/README.md): %w: %w", err, last)
+	}
+	return nil
 }
 
 // Relay publishes the example's events until stop is called or the story ends, as

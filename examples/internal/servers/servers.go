@@ -36,8 +36,10 @@ const (
 	// longest is how long a story may take: some seconds, and on a machine that
 	// has much to do some minutes.
 	longest = 110 * time.Second
-	// putAway bounds removing what a story made.
-	putAway = 30 * time.Second
+	// putAway bounds making the database, and removing what a story made.
+	putAway = time.Minute
+	// longestName is what PostgreSQL allows.
+	longestName = 63
 )
 
 // Servers are an example's database and brokers.
@@ -67,6 +69,7 @@ func Main(name string, story func(ctx context.Context, s *Servers) error) {
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for what is put away
 	err := tell(ctx, name, story)
 	stop()
 	if err != nil {
@@ -81,11 +84,10 @@ func tell(ctx context.Context, name string, story func(context.Context, *Servers
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	s, err := open(ctx, name)
-	if err != nil {
-		return err
+	if err == nil {
+		s.fail = fail
+		err = story(ctx, s)
 	}
-	s.fail = fail
-	err = story(ctx, s)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // why it ended, not what it was doing
 	}
@@ -103,24 +105,27 @@ func open(ctx context.Context, name string) (*Servers, error) {
 		Brokers: strings.Split(brokers, ","), name: name, run: strings.ToLower(rand.Text()[:8]),
 		database: config, server: config.ConnConfig.Copy(), topics: map[string]int{},
 	}
-	config.ConnConfig.Database += "_example_" + name
+	suffix := "_example_" + name
+	given := config.ConnConfig.Database
+	config.ConnConfig.Database = given[:min(len(given), longestName-len(suffix))] + suffix
 	config.MaxConns = 20 // all of an example's parts share it
-	if err := s.admin(ctx, "DROP DATABASE IF EXISTS %s WITH (FORCE)", "CREATE DATABASE %s TEMPLATE template0"); err != nil {
-		return nil, fmt.Errorf("make a database at DATABASE_URL: %w", err)
+	if err := s.admin("DROP DATABASE IF EXISTS %s WITH (FORCE)", "CREATE DATABASE %s TEMPLATE template0"); err != nil {
+		return nil, fmt.Errorf("make a database beside that of DATABASE_URL (is PostgreSQL up? see examples/README.md): %w", err)
 	}
-	if s.Pool, err = s.migrated(ctx); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	return s, nil
+	s.Pool, err = s.migrated(ctx)
+	return s, err
 }
 
-// admin runs statements about the example's database.
-func (s *Servers) admin(ctx context.Context, statements ...string) error {
+// admin runs statements about the example's database, to their end: one that is
+// interrupted may have been carried out.
+func (s *Servers) admin(statements ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), putAway)
+	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, s.server)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer conn.Close(ctx)
 	name := pgx.Identifier{s.database.ConnConfig.Database}.Sanitize()
 	for _, statement := range statements {
 		if _, err := conn.Exec(ctx, fmt.Sprintf(statement, name)); err != nil {
@@ -195,6 +200,9 @@ func Await(ctx context.Context, what string, so func() (bool, error)) error {
 
 // close ends what runs, the newest first, and removes what was made.
 func (s *Servers) close() error {
+	if s == nil {
+		return nil // nothing was
+	}
 	s.mu.Lock()
 	stops := slices.Clone(s.stops)
 	s.mu.Unlock()
@@ -206,5 +214,5 @@ func (s *Servers) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), putAway)
 	defer cancel()
-	return errors.Join(s.deleteTopics(ctx), s.admin(ctx, "DROP DATABASE IF EXISTS %s WITH (FORCE)"))
+	return errors.Join(s.deleteTopics(ctx), s.admin("DROP DATABASE IF EXISTS %s WITH (FORCE)"))
 }
