@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
 func newVersion(sys system) *cobra.Command {
@@ -29,7 +31,8 @@ func releaseText() string {
 	return cmp.Or(release, "dev")
 }
 
-// versionText is the linker's version, else what the module system knows.
+// versionText is the linker's version, else what the module system knows, and the
+// schema's version that the program is written for.
 func versionText() string {
 	var revision, modified string
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -42,5 +45,5 @@ func versionText() string {
 			}
 		}
 	}
-	return fmt.Sprintf("tandem %s (%s, %s/%s%s%s)", releaseText(), runtime.Version(), runtime.GOOS, runtime.GOARCH, revision, modified)
+	return fmt.Sprintf("tandem %s (%s, %s/%s%s%s, schema %d)", releaseText(), runtime.Version(), runtime.GOOS, runtime.GOARCH, revision, modified, schema.Version)
 }
