@@ -25,7 +25,10 @@ ONE     ?=
 BENCH   ?= .
 COUNT   ?= 6
 PACKAGES ?= ./outbox ./inbox/internal/apply ./relay/relaykafka
+# Modules of their own, so that nobody who imports Tandem links what they need.
+MODULES := integration/orm integration/bench
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
+LINTER  := $(GO) tool -modfile=$(CURDIR)/.ci/tools.mod golangci-lint
 LDFLAGS := -X main.version=$(VERSION)
 
 .PHONY: help build demo test bench microbench rivals stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
@@ -44,7 +47,7 @@ bin/with-servers:
 	$(GO) build -o $@ ./internal/testservers/with-servers
 
 test: bin/with-servers
-	bin/with-servers -- sh -c '$(TESTS) ./... && cd integration/orm && $(TESTS) ./... && cd ../bench && $(TESTS) ./...'
+	bin/with-servers -- sh -ec 'for m in . $(MODULES); do (cd $$m && $(TESTS) ./...); done'
 
 # ONE is one of its measurements, or settings of all: ONE=--json.
 bench: build bin/with-servers
@@ -82,20 +85,14 @@ fuzz: bin/with-servers
 	GO=$(GO) FUZZTIME=$(FUZZTIME) bin/with-servers -- .ci/fuzz
 
 lint:
-	$(GO) tool -modfile=.ci/tools.mod golangci-lint run ./...
-	cd integration/orm && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint run ./...
-	cd integration/bench && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint run ./...
+	for m in . $(MODULES); do (cd $$m && $(LINTER) run ./...) || exit; done
 
 fmt:
-	$(GO) tool -modfile=.ci/tools.mod golangci-lint fmt ./...
-	cd integration/orm && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint fmt ./...
-	cd integration/bench && $(GO) tool -modfile=../../.ci/tools.mod golangci-lint fmt ./...
+	for m in . $(MODULES); do (cd $$m && $(LINTER) fmt ./...) || exit; done
 
 # After a change of go.mod: the other modules have the first one's requirements too.
 tidy:
-	$(GO) mod tidy
-	cd integration/orm && $(GO) mod tidy
-	cd integration/bench && $(GO) mod tidy
+	for m in . $(MODULES); do (cd $$m && $(GO) mod tidy) || exit; done
 
 clean:
 	rm -rf bin

@@ -17,27 +17,19 @@ import (
 // Codec makes a value of a message's payload. An error, or a panic, parks the
 // message as "undecodable": to decode the same bytes again would not help. It is
 // not asked about tombstones, and is used by several goroutines at once.
-type Codec[T any] interface {
-	Decode(m Message) (T, error)
-}
-
-// CodecFunc is a function as a Codec.
-type CodecFunc[T any] func(m Message) (T, error)
-
-// Decode calls f.
-func (f CodecFunc[T]) Decode(m Message) (T, error) { return f(m) }
+type Codec[T any] func(m Message) (T, error)
 
 // JSON decodes payloads as encoding/json does, and so ignores fields that T does
 // not have. What is behind the value is refused, and so is null where T cannot
 // hold it. A content type is looked at where the message has one:
 // application/json and what ends in +json are taken, CloudEvents' structured mode
 // is not, because there the payload is one field of several.
-func JSON[T any]() Codec[T] { return CodecFunc[T](decodeJSON[T](false)) }
+func JSON[T any]() Codec[T] { return decodeJSON[T](false) }
 
 // StrictJSON is [JSON], and refuses fields that T does not have.
-func StrictJSON[T any]() Codec[T] { return CodecFunc[T](decodeJSON[T](true)) }
+func StrictJSON[T any]() Codec[T] { return decodeJSON[T](true) }
 
-func decodeJSON[T any](strict bool) func(m Message) (T, error) {
+func decodeJSON[T any](strict bool) Codec[T] {
 	return func(m Message) (value T, err error) {
 		if err := checkJSON(m.ContentType); err != nil {
 			return value, err
@@ -71,7 +63,7 @@ func checkJSON(contentType string) error {
 	case err != nil:
 		return fmt.Errorf("its content type is %.100q: %w", contentType, err)
 	case strings.HasPrefix(media, "application/cloudevents"):
-		return fmt.Errorf("its content type is %.100q, a whole CloudEvent in structured mode: decode that with a CodecFunc", contentType)
+		return fmt.Errorf("its content type is %.100q, a whole CloudEvent in structured mode: decode that with a Codec of your own", contentType)
 	case media == "application/json", strings.HasSuffix(media, "+json"):
 		return nil
 	}
@@ -131,7 +123,7 @@ func Decode[T any](codec Codec[T], m Message) (value T, err error) {
 			err = failed(fmt.Errorf("the codec panicked: %v", p), debug.Stack())
 		}
 	}()
-	if value, err = codec.Decode(m); err != nil {
+	if value, err = codec(m); err != nil {
 		return value, failed(err, nil)
 	}
 	return value, nil

@@ -60,7 +60,7 @@ func TestJSON(t *testing.T) {
 
 func requireDecoded(t *testing.T, name string, codec inbox.Codec[order], m inbox.Message, want order, refused string) {
 	t.Helper()
-	got, err := codec.Decode(m)
+	got, err := codec(m)
 	if refused != "" {
 		require.ErrorContains(t, err, refused, name)
 		return
@@ -71,16 +71,16 @@ func requireDecoded(t *testing.T, name string, codec inbox.Codec[order], m inbox
 
 func TestJSONNullWhereItMeansSomething(t *testing.T) {
 	m := inbox.Message{Value: []byte("null")}
-	pointer, err := inbox.JSON[*order]().Decode(m)
+	pointer, err := inbox.JSON[*order]()(m)
 	require.NoError(t, err)
 	require.Nil(t, pointer)
-	list, err := inbox.JSON[[]order]().Decode(m)
+	list, err := inbox.JSON[[]order]()(m)
 	require.NoError(t, err)
 	require.Nil(t, list)
-	own, err := inbox.JSON[nullable]().Decode(m)
+	own, err := inbox.JSON[nullable]()(m)
 	require.NoError(t, err)
 	require.True(t, own.null)
-	raw, err := inbox.JSON[json.RawMessage]().Decode(m)
+	raw, err := inbox.JSON[json.RawMessage]()(m)
 	require.NoError(t, err)
 	require.Equal(t, "null", string(raw))
 }

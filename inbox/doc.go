@@ -33,7 +33,7 @@
 // # Messages of several types
 //
 // A [Router] hands messages to handlers by their type, and a handler made by
-// [Typed] gets them decoded: by [JSON], or by any function that is a [CodecFunc].
+// [Typed] gets them decoded: by [JSON], or by any function that is a [Codec].
 // What it cannot do is parked with a reason to select by: a type that nobody
 // handles, a payload that cannot be decoded, a null value.
 //

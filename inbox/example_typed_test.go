@@ -42,8 +42,8 @@ func ExampleRouter() {
 
 // Any other format is a function. For protobuf it has two lines, whatever the
 // message; Avro, with a library of your choice, has as many.
-func ExampleCodecFunc() {
-	protobuf := inbox.CodecFunc[*durationpb.Duration](func(m inbox.Message) (*durationpb.Duration, error) {
+func ExampleCodec() {
+	protobuf := inbox.Codec[*durationpb.Duration](func(m inbox.Message) (*durationpb.Duration, error) {
 		d := new(durationpb.Duration)
 		return d, proto.Unmarshal(m.Value, d)
 	})

@@ -81,7 +81,7 @@ func FuzzDecode(f *testing.F) {
 		if errLoose != nil && payload != nil {
 			require.ErrorAs(t, errLoose, &refused)
 		}
-		_, err := inbox.Decode(inbox.CodecFunc[order](func(m inbox.Message) (order, error) { panic(string(m.Value)) }), m)
+		_, err := inbox.Decode(inbox.Codec[order](func(m inbox.Message) (order, error) { panic(string(m.Value)) }), m)
 		require.Error(t, err)
 	})
 }

@@ -60,7 +60,7 @@ func TestTypedTombstone(t *testing.T) {
 func TestPanicOfACodec(t *testing.T) {
 	cause := errors.New("index out of range")
 	for p, unwraps := range map[any]bool{"text": false, cause: true} {
-		h := inbox.Typed(inbox.CodecFunc[order](func(inbox.Message) (order, error) { panic(p) }),
+		h := inbox.Typed(inbox.Codec[order](func(inbox.Message) (order, error) { panic(p) }),
 			func(context.Context, pgx.Tx, inbox.Message, order) error { return errors.New("not to be called") })
 		err := h(t.Context(), nil, inbox.Message{Value: []byte("x")})
 		requireParked(t, outcome.Undecodable, err)

@@ -85,7 +85,7 @@ func (b *billing) produce(t *testing.T, partitions, n int) {
 }
 
 // start runs a consumer in this process until the test, or the caller, stops it.
-func (b *billing) start(t *testing.T, handler inboxkafka.Handler) (stop func()) {
+func (b *billing) start(t *testing.T, handler inbox.Handler) (stop func()) {
 	t.Helper()
 	pool, err := pgxpool.New(context.Background(), b.Database)
 	require.NoError(t, err)

@@ -49,7 +49,7 @@ func placeOrder(ctx context.Context, pool *pgxpool.Pool, o Order) error {
 func placeOrderBatched(ctx context.Context, tx pgx.Tx, o Order, body []byte) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`INSERT INTO orders (id, cents) VALUES ($1, $2)`, o.ID, o.Cents)
-	if err := outbox.Queue(batch, outbox.Event{Topic: "orders", Key: o.ID, Type: "order.placed", Payload: body}); err != nil {
+	if err := outbox.Queue(ctx, batch, outbox.Event{Topic: "orders", Key: o.ID, Type: "order.placed", Payload: body}); err != nil {
 		return err
 	}
 	return tx.SendBatch(ctx, batch).Close()

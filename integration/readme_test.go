@@ -304,7 +304,7 @@ func TestReadmeRuns(t *testing.T) {
 	for range 2 {
 		require.NoError(t, pgx.BeginFunc(ctx, shop, func(tx pgx.Tx) error { return moveStock(ctx, tx, "tea", 3) }))
 	}
-	require.True(t, isOurMistake(outbox.Queue(&pgx.Batch{}, outbox.Event{Topic: "no topic"})))
+	require.True(t, isOurMistake(outbox.Queue(ctx, &pgx.Batch{}, outbox.Event{Topic: "no topic"})))
 
 	require.Contains(t, w.sh(), "published 6 events")
 	orders := w.read("orders", 4)

@@ -42,7 +42,7 @@ func TestOrderOfManyEvents(t *testing.T) {
 func TestEventsAreNotChanged(t *testing.T) {
 	t.Parallel()
 	events := []outbox.Event{{Topic: "a"}, {Topic: "b", Payload: []byte("x")}}
-	require.NoError(t, outbox.Queue(&pgx.Batch{}, events...))
+	require.NoError(t, outbox.Queue(t.Context(), &pgx.Batch{}, events...))
 	require.Equal(t, []outbox.Event{{Topic: "a"}, {Topic: "b", Payload: []byte("x")}}, events)
 }
 
@@ -75,7 +75,7 @@ func TestNoEventsAreNoStatement(t *testing.T) {
 	require.NoError(t, outbox.Add(t.Context(), tx), "a statement would fail on a closed transaction")
 	require.NoError(t, outbox.LockKey(t.Context(), tx))
 	batch := &pgx.Batch{}
-	require.NoError(t, outbox.Queue(batch))
+	require.NoError(t, outbox.Queue(t.Context(), batch))
 	require.Zero(t, batch.Len())
 }
 
@@ -87,7 +87,7 @@ func TestOutsideATransaction(t *testing.T) {
 		require.ErrorIs(t, outbox.Add(t.Context(), tx), outbox.ErrNoTransaction, name)
 		require.ErrorIs(t, outbox.LockKey(t.Context(), tx, "k"), outbox.ErrNoTransaction, name)
 	}
-	require.ErrorIs(t, outbox.Queue(nil, e), outbox.ErrNoTransaction)
+	require.ErrorIs(t, outbox.Queue(t.Context(), nil, e), outbox.ErrNoTransaction)
 	require.ErrorIs(t, outboxsql.Add(t.Context(), nil, e), outbox.ErrNoTransaction)
 	require.ErrorIs(t, outboxsql.LockKey(t.Context(), nil, "k"), outbox.ErrNoTransaction)
 	require.ErrorIs(t, outboxsql.Add(t.Context(), (*sql.Tx)(nil), e), outbox.ErrNoTransaction)
@@ -123,7 +123,7 @@ func TestTwoSchemas(t *testing.T) {
 	require.NoError(t, w.LockKey(t.Context(), tx, "k"))
 	require.NoError(t, w.Add(t.Context(), tx, outbox.Event{Topic: "a"}))
 	batch := &pgx.Batch{}
-	require.NoError(t, w.Queue(batch, outbox.Event{Topic: "b"}))
+	require.NoError(t, w.Queue(t.Context(), batch, outbox.Event{Topic: "b"}))
 	require.NoError(t, tx.SendBatch(t.Context(), batch).Close())
 	require.Equal(t, "t", inLog(t, tx)[0].Topic)
 	var topics []string

@@ -39,7 +39,7 @@ func BenchmarkAdd(b *testing.B) {
 			{"Queue", func(ctx context.Context, tx pgx.Tx) error {
 				batch := &pgx.Batch{}
 				batch.Queue("INSERT INTO public.orders VALUES (gen_random_uuid())")
-				if err := outbox.Queue(batch, events...); err != nil {
+				if err := outbox.Queue(ctx, batch, events...); err != nil {
 					return err
 				}
 				return tx.SendBatch(ctx, batch).Close()

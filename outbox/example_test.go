@@ -30,7 +30,7 @@ func ExampleQueue() {
 	placeOrder := func(ctx context.Context, tx pgx.Tx, id string, body []byte) error {
 		batch := &pgx.Batch{}
 		batch.Queue("INSERT INTO orders (id) VALUES ($1)", id)
-		if err := outbox.Queue(batch, outbox.Event{Topic: "orders", Key: id, Payload: body}); err != nil {
+		if err := outbox.Queue(ctx, batch, outbox.Event{Topic: "orders", Key: id, Payload: body}); err != nil {
 			return err
 		}
 		return tx.SendBatch(ctx, batch).Close()
@@ -55,7 +55,7 @@ func ExampleLockKey() {
 
 // What is wrong is asked by type, never by text.
 func ExampleInvalidEventError() {
-	err := outbox.Queue(&pgx.Batch{},
+	err := outbox.Queue(context.Background(), &pgx.Batch{},
 		outbox.Event{Topic: "orders", Key: "1"},
 		outbox.Event{Topic: strings.Repeat("x", 300), Key: "2"})
 
@@ -76,7 +76,7 @@ func ExampleInvalidEventError() {
 // An id made beforehand can be stored or answered with.
 func ExampleNewID() {
 	id := outbox.NewID()
-	err := outbox.Queue(&pgx.Batch{}, outbox.Event{ID: id, Topic: "orders"})
+	err := outbox.Queue(context.Background(), &pgx.Batch{}, outbox.Event{ID: id, Topic: "orders"})
 	fmt.Println(len(id), err)
 	// Output: 36 <nil>
 }

@@ -44,11 +44,11 @@ func TestEventsTellWhatTheyComeFrom(t *testing.T) {
 			require.NoError(t, outbox.Add(ctx, tx, events...))
 			return inLog(t, tx)
 		},
-		"QueueContext": func(ctx context.Context) []stored {
+		"Queue": func(ctx context.Context) []stored {
 			tx := begin(t, conn)
 			defer func() { _ = tx.Rollback(t.Context()) }()
 			batch := &pgx.Batch{}
-			require.NoError(t, outbox.QueueContext(ctx, batch, events...))
+			require.NoError(t, outbox.Queue(ctx, batch, events...))
 			require.NoError(t, tx.SendBatch(t.Context(), batch).Close())
 			return inLog(t, tx)
 		},

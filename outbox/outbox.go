@@ -27,22 +27,14 @@ func Add(ctx context.Context, tx pgx.Tx, events ...Event) error {
 // Queue is Add without a round trip of its own: it queues the statement on a
 // batch, to be sent with the caller's other statements by tx.SendBatch. (Sent on
 // a pool, the batch is a transaction of its own.) Payloads must stay as they are
-// until then.
+// until then. Of ctx it takes what Add takes, what the events come from.
 //
 // What can be checked before is an error here, and nothing is queued. The rest
 // comes from the Close of the batch's results, as the same types of error as
 // from Add. Who reads the results one by one instead gets Postgres's error with
 // code TD001 for an event that is too large.
-//
-// In a handler of package inbox use [QueueContext].
-func Queue(batch *pgx.Batch, events ...Event) error {
-	return inDefaultSchema.Queue(batch, events...)
-}
-
-// QueueContext is [Queue] for events that come from what ctx tells, as those of
-// Add do. It does nothing else with ctx.
-func QueueContext(ctx context.Context, batch *pgx.Batch, events ...Event) error {
-	return inDefaultSchema.QueueContext(ctx, batch, events...)
+func Queue(ctx context.Context, batch *pgx.Batch, events ...Event) error {
+	return inDefaultSchema.Queue(ctx, batch, events...)
 }
 
 // LockKey makes other transactions that call it for one of these keys wait until

@@ -36,9 +36,9 @@ func TestQueueWithBusinessStatements(t *testing.T) {
 		added = ct.RowsAffected()
 		return nil
 	})
-	require.NoError(t, outbox.Queue(batch, outbox.Event{Topic: "orders", Key: "1"}, outbox.Event{Topic: "orders", Key: "2"}))
+	require.NoError(t, outbox.Queue(t.Context(), batch, outbox.Event{Topic: "orders", Key: "1"}, outbox.Event{Topic: "orders", Key: "2"}))
 	batch.Queue("INSERT INTO public.orders VALUES ($1)", "3")
-	require.NoError(t, outbox.Queue(batch, outbox.Event{Topic: "orders", Key: "3"}))
+	require.NoError(t, outbox.Queue(t.Context(), batch, outbox.Event{Topic: "orders", Key: "3"}))
 	tx := begin(t, writer)
 	require.NoError(t, tx.SendBatch(t.Context(), batch).Close())
 	require.NoError(t, tx.Commit(t.Context()))
@@ -58,7 +58,7 @@ func TestQueueRefusedByTheDatabase(t *testing.T) {
 
 	batch := &pgx.Batch{}
 	batch.Queue("INSERT INTO public.orders VALUES ('1')")
-	require.NoError(t, outbox.Queue(batch, outbox.Event{Topic: "orders"}, large))
+	require.NoError(t, outbox.Queue(t.Context(), batch, outbox.Event{Topic: "orders"}, large))
 	batch.Queue("INSERT INTO public.orders VALUES ('2')")
 	err := writer.SendBatch(t.Context(), batch).Close()
 	var invalid *outbox.InvalidEventError
@@ -69,7 +69,7 @@ func TestQueueRefusedByTheDatabase(t *testing.T) {
 
 	// Read one by one, it is Postgres's own error.
 	batch = &pgx.Batch{}
-	require.NoError(t, outbox.Queue(batch, large))
+	require.NoError(t, outbox.Queue(t.Context(), batch, large))
 	results := writer.SendBatch(t.Context(), batch)
 	_, err = results.Exec()
 	require.Equal(t, "TD001", sqlState(t, err))
@@ -82,7 +82,7 @@ func TestQueueAfterAnotherFailure(t *testing.T) {
 	writer, _ := shop(t)
 	batch := &pgx.Batch{}
 	batch.Queue("SELECT tandem.add('', 'x')")
-	require.NoError(t, outbox.Queue(batch, outbox.Event{Topic: "orders"}))
+	require.NoError(t, outbox.Queue(t.Context(), batch, outbox.Event{Topic: "orders"}))
 	err := begin(t, writer).SendBatch(t.Context(), batch).Close()
 	require.Equal(t, "TD001", sqlState(t, err))
 	var invalid *outbox.InvalidEventError
@@ -93,6 +93,6 @@ func TestQueueRefusedInGoQueuesNothing(t *testing.T) {
 	t.Parallel()
 	batch := &pgx.Batch{}
 	var invalid *outbox.InvalidEventError
-	require.ErrorAs(t, outbox.Queue(batch, outbox.Event{Topic: "ok"}, outbox.Event{}), &invalid)
+	require.ErrorAs(t, outbox.Queue(t.Context(), batch, outbox.Event{Topic: "ok"}, outbox.Event{}), &invalid)
 	require.Zero(t, batch.Len())
 }

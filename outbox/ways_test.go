@@ -70,7 +70,7 @@ func inPgx(t testing.TB, address string, mode pgx.QueryExecMode, add addFunc) fu
 func queue(ctx context.Context, tx pgx.Tx, events ...outbox.Event) error {
 	batch := &pgx.Batch{}
 	batch.Queue("SELECT 1")
-	if err := outbox.Queue(batch, events...); err != nil {
+	if err := outbox.Queue(ctx, batch, events...); err != nil {
 		return err
 	}
 	batch.Queue("SELECT 2")

@@ -48,12 +48,7 @@ func (w *Writer) Add(ctx context.Context, tx pgx.Tx, events ...Event) error {
 }
 
 // Queue is the function [Queue] for this Writer's schema.
-func (w *Writer) Queue(batch *pgx.Batch, events ...Event) error {
-	return w.QueueContext(context.Background(), batch, events...)
-}
-
-// QueueContext is the function [QueueContext] for this Writer's schema.
-func (w *Writer) QueueContext(ctx context.Context, batch *pgx.Batch, events ...Event) error {
+func (w *Writer) Queue(ctx context.Context, batch *pgx.Batch, events ...Event) error {
 	if batch == nil {
 		return ErrNoTransaction
 	}

@@ -12,11 +12,6 @@ import (
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 )
 
-// Handler is [inbox.Handler]. It is called by as many goroutines as there are
-// partitions, in order within one; tx holds a whole batch and is committed or
-// rolled back by the consumer; ctx ends when the partition has to be given up.
-type Handler = inbox.Handler
-
 // Consumer consumes topics. Make one with NewConsumer, NewBatchConsumer or
 // NewSQLConsumer.
 type Consumer struct {
@@ -29,7 +24,11 @@ type Consumer struct {
 // NewConsumer checks the configuration and connects to nothing yet. The error
 // holds a [*ConfigError] for everything that is wrong. The pool stays the
 // caller's, to close after Run has returned.
-func NewConsumer(config Config, pool *pgxpool.Pool, handler Handler) (*Consumer, error) {
+//
+// The handler is called by as many goroutines as there are partitions, in order
+// within one; tx holds a whole batch and is committed or rolled back by the
+// consumer; ctx ends when the partition has to be given up.
+func NewConsumer(config Config, pool *pgxpool.Pool, handler inbox.Handler) (*Consumer, error) {
 	return newConsumer(config, database(pool), handler == nil, true, func(ctx context.Context, s *apply.Session, m []inbox.Message) error {
 		return handler(ctx, s.Tx, m[0])
 	})
@@ -43,7 +42,7 @@ func NewBatchConsumer(config Config, pool *pgxpool.Pool, handler inbox.BatchHand
 	})
 }
 
-// SQLHandler is a [Handler] for database/sql, and for what is built on it. The
+// SQLHandler is an [inbox.Handler] for database/sql, and for what is built on it. The
 // transaction is the consumer's: Commit and Rollback are not to be called.
 type SQLHandler = func(ctx context.Context, tx *sql.Tx, m inbox.Message) error
 

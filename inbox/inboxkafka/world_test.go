@@ -108,7 +108,7 @@ func (w *world) config() inboxkafka.Config {
 }
 
 // start runs a consumer and returns what stops it, which a test's end does too.
-func (w *world) start(config inboxkafka.Config, handler inboxkafka.Handler) (stop func()) {
+func (w *world) start(config inboxkafka.Config, handler inbox.Handler) (stop func()) {
 	w.Helper()
 	consumer, err := inboxkafka.NewConsumer(config, w.pool, handler)
 	require.NoError(w, err)
@@ -285,7 +285,7 @@ func (l *logs) of(level slog.Level) []string {
 	return out
 }
 
-func (w *world) consumer(config inboxkafka.Config, handler inboxkafka.Handler) *inboxkafka.Consumer {
+func (w *world) consumer(config inboxkafka.Config, handler inbox.Handler) *inboxkafka.Consumer {
 	w.Helper()
 	consumer, err := inboxkafka.NewConsumer(config, w.pool, handler)
 	require.NoError(w, err)

@@ -249,7 +249,7 @@ func (t *transaction) add(ctx context.Context, tx pgx.Tx, drafts []draft) error 
 		batch.Queue(factSQL, d.id, t.id, d.topic, d.key, d.seq, d.kind, orNull(e.NotBefore), orNull(e.Expires))
 		switch {
 		case t.style == 1:
-			if err := outbox.Queue(batch, e); err != nil {
+			if err := outbox.Queue(ctx, batch, e); err != nil {
 				return err
 			}
 		case function:

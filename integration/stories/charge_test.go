@@ -14,7 +14,6 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/admin"
-	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/outbox"
 )
@@ -38,7 +37,7 @@ type placed struct {
 }
 
 // charge is the consumer: it charges an order, and says so.
-func charge(o childOrder) inboxkafka.Handler {
+func charge(o childOrder) inbox.Handler {
 	return func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
 		var p placed
 		if err := json.Unmarshal(m.Value, &p); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
 	"github.com/tandem-outbox/tandem/internal/kafkaproxy"
 )
@@ -32,7 +33,7 @@ type childOrder struct {
 }
 
 // handlers are the consumers of the stories.
-var handlers = map[string]func(childOrder) inboxkafka.Handler{
+var handlers = map[string]func(childOrder) inbox.Handler{
 	"charge": charge, "mail by outbox": mailByOutbox, "mail in handler": mailInHandler, "mail after offset": mailInHandler,
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/outbox"
 )
@@ -26,7 +25,7 @@ CREATE TABLE public.noted (consumer text, person text)`
 // mailByOutbox is right: the mail is a row of the transaction, under the message's
 // id. A mailer sends it, as often as it takes, and by that key the recipient's
 // server knows a repetition.
-func mailByOutbox(o childOrder) inboxkafka.Handler {
+func mailByOutbox(o childOrder) inbox.Handler {
 	return func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
 		_, err := tx.Exec(ctx, `INSERT INTO public.mails VALUES ($1, $2, $3)`, o.Consumer, string(m.Value), m.ID)
 		return err
@@ -36,7 +35,7 @@ func mailByOutbox(o childOrder) inboxkafka.Handler {
 // mailInHandler is naive: the mail is outside of the transaction, and goes as often
 // as the message is tried; of a consumer that commits its offset first, never where
 // that one dies in between.
-func mailInHandler(o childOrder) inboxkafka.Handler {
+func mailInHandler(o childOrder) inbox.Handler {
 	return func(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
 		if err := sendMail(ctx, o.Mail, o.Consumer+"/"+string(m.Value), "-"); err != nil {
 			return err

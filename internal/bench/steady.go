@@ -197,7 +197,7 @@ func (p *pacing) transaction(ctx context.Context, n int) error {
 	for i := range events {
 		events[i] = eventOf(p.topic, n+i, p.Payload)
 	}
-	if err := outbox.Queue(batch, events...); err != nil {
+	if err := outbox.Queue(ctx, batch, events...); err != nil {
 		return err
 	}
 	if err := p.pool.SendBatch(ctx, batch).Close(); err != nil {

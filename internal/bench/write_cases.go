@@ -65,7 +65,7 @@ func pipelined(ctx context.Context, w *writing, n int) error {
 	return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		batch.Queue(insertOrder, Key(n), n)
-		if err := outbox.Queue(batch, w.event(n)); err != nil {
+		if err := outbox.Queue(ctx, batch, w.event(n)); err != nil {
 			return err
 		}
 		return tx.SendBatch(ctx, batch).Close()
