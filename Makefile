@@ -1,4 +1,5 @@
 # make demo   watch it work                        (needs Go alone)
+# make servers  a PostgreSQL and a Kafka to try things on, until Ctrl-C
 # make test   prove it on real servers             (see internal/testservers for where they come from)
 # make bench  measure it: tandem bench on local servers (ONE='drain --events 10000000')
 # make microbench  the hot paths one by one, for benchstat (PACKAGES=./outbox BENCH=Add COUNT=6)
@@ -31,7 +32,7 @@ TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LINTER  := $(GO) tool -modfile=$(CURDIR)/.ci/tools.mod golangci-lint
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo test bench microbench rivals stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
+.PHONY: help build demo servers test bench microbench rivals stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -45,6 +46,10 @@ demo: build
 # A binary, not "go run": signals reach it directly, and its exit code ours.
 bin/with-servers:
 	$(GO) build -o $@ ./internal/testservers/with-servers
+
+# The password that it prints is of servers that end with it.
+servers: bin/with-servers
+	@bin/with-servers -- sh -c 'echo "export TANDEM_DATABASE_URL=$$TANDEM_TEST_DATABASE_URL"; echo "export TANDEM_KAFKA_BROKERS=$$TANDEM_TEST_KAFKA_BROKERS"; exec tail -f /dev/null'
 
 test: bin/with-servers
 	bin/with-servers -- sh -ec 'for m in . $(MODULES); do (cd $$m && $(TESTS) ./...); done'

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/internal/localproc"
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -78,7 +78,7 @@ func TestComposeRelayBecomesReady(t *testing.T) {
 func command(t *testing.T, binary string, s types.ServiceConfig, here map[string]string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(binary, s.Command...)
-	cmd.Env = withoutTandem(os.Environ())
+	cmd.Env = testprograms.Environ()
 	for name := range s.Environment {
 		value, ok := here[name]
 		require.True(t, ok, "say in this test what %s is here", name)

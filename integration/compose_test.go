@@ -3,7 +3,6 @@ package integration_test
 import (
 	"context"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -181,7 +181,7 @@ func TestComposeCommandsAndVariablesExist(t *testing.T) {
 	for _, name := range []string{"migrate", "relay"} {
 		s := service(t, project, name)
 		require.Empty(t, s.Entrypoint, "%s runs the image's own entrypoint", name)
-		known := variables(flags(help(t, tandem, s.Command...)))
+		known := variables(testprograms.Flags(t, tandem, s.Command...))
 		for variable := range s.Environment {
 			require.Contains(t, known, variable, "tandem %s has no such setting", strings.Join(s.Command, " "))
 		}
@@ -189,7 +189,7 @@ func TestComposeCommandsAndVariablesExist(t *testing.T) {
 	t.Run("demo", func(t *testing.T) {
 		s := service(t, project, "demo")
 		require.Equal(t, []string{"tandem-demo"}, []string(s.Entrypoint))
-		known := flags(help(t, program(t, "tandem-demo")))
+		known := testprograms.Flags(t, program(t, "tandem-demo"))
 		for _, word := range s.Command {
 			name, _, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
 			require.Contains(t, known, name)
@@ -201,7 +201,7 @@ func TestComposeCommandsAndVariablesExist(t *testing.T) {
 func runProgram(t *testing.T, binary string, arguments ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, arguments...)
-	cmd.Env = withoutTandem(os.Environ())
+	cmd.Env = testprograms.Environ()
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return string(out)

@@ -14,13 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 )
 
 // tandem runs a command of the real program, with a relay's rights.
 func (s *shop) tandem(t *testing.T, binary string, arguments ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, arguments...)
-	cmd.Env = append(withoutTandem(os.Environ()), "TANDEM_DATABASE_URL="+asRelay(t, s.url))
+	cmd.Env = append(testprograms.Environ(), "TANDEM_DATABASE_URL="+asRelay(t, s.url))
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	require.NoErrorf(t, cmd.Run(), "%s: %s", arguments, problems.String())
@@ -127,7 +129,7 @@ func TestARefusedRecordThroughTheCommands(t *testing.T) {
 func (s *shop) tandemFails(t *testing.T, binary string, arguments ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, arguments...)
-	cmd.Env = append(withoutTandem(os.Environ()), "TANDEM_DATABASE_URL="+asRelay(t, s.url))
+	cmd.Env = append(testprograms.Environ(), "TANDEM_DATABASE_URL="+asRelay(t, s.url))
 	out, _ := cmd.CombinedOutput()
 	require.Equalf(t, 1, cmd.ProcessState.ExitCode(), "%s: %s", arguments, out)
 }

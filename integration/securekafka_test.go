@@ -16,6 +16,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/internal/localkafka"
 	"github.com/tandem-outbox/tandem/internal/testcerts"
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -118,7 +119,7 @@ func (s *shop) untilEmpty(t *testing.T, binary, address string, flags ...string)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, append([]string{"relay", "--until-empty", "--start-timeout=1h", "--kafka-brokers", address}, flags...)...)
-	cmd.Env = append(withoutTandem(os.Environ()), "TANDEM_DATABASE_URL="+asRelay(t, s.url))
+	cmd.Env = append(testprograms.Environ(), "TANDEM_DATABASE_URL="+asRelay(t, s.url))
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, ctx.Err(), "%s", out)
 	return string(out), err == nil

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/outbox"
 )
@@ -225,7 +226,7 @@ func (s *shop) startRelay(t testing.TB, binary string, flags ...string) *relayPr
 	require.NoError(t, err)
 	defer log.Close()
 	p := &relayProcess{log: log.Name(), Cmd: exec.Command(binary, append([]string{"relay", "--lease", "1s"}, flags...)...)}
-	p.Env = append(withoutTandem(os.Environ()), "TANDEM_DATABASE_URL="+asRelay(t, s.url), "TANDEM_KAFKA_BROKERS="+s.brokers[0])
+	p.Env = append(testprograms.Environ(), "TANDEM_DATABASE_URL="+asRelay(t, s.url), "TANDEM_KAFKA_BROKERS="+s.brokers[0])
 	p.Stdout, p.Stderr = log, log
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, p.Start())

@@ -225,7 +225,7 @@ func (p *partition) failed(ctx, work context.Context, q *queue, n int, err error
 	case errors.Is(err, apply.ErrEnded):
 		return fmt.Errorf("inboxkafka: %w", err)
 	case work.Err() != nil:
-		p.log.Warn("rolled back a batch", "offset", offset, "reason", context.Cause(work))
+		p.log.Warn("gave up a batch; what of it was not committed comes again", "offset", offset, "reason", context.Cause(work))
 		return nil //nolint:nilerr // the batch is the next owner's
 	case errors.Is(err, apply.ErrFenced):
 		p.applying.warn("fenced", "a batch was rolled back: another consumer has taken the partition over", "offset", offset, "error", err)

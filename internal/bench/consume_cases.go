@@ -44,7 +44,7 @@ func effects(ctx context.Context, tx pgx.Tx, count int, message func(i int) (key
 // withInbox is a consumer with the defaults, but for the batch's size.
 func (c *consuming) withInbox(ctx context.Context, group string, done func(int)) error {
 	config := inboxkafka.Config{
-		Brokers: c.servers.Kafka.Brokers, SASL: c.servers.Kafka.SASL, Dial: c.links.dial,
+		Brokers: c.servers.Kafka.Brokers, SASL: c.servers.Kafka.SASL, Dial: c.links.Dial,
 		Consumer: group, Topics: []string{c.topic}, BatchSize: c.batch, Logger: c.log,
 		Hooks: inboxkafka.Hooks{Committed: func(b inboxkafka.Batch) { done(b.Handled + b.Parked) }},
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/segmentio/kafka-go"
 
+	"github.com/tandem-outbox/tandem/internal/kafkalinks"
 	"github.com/tandem-outbox/tandem/relay/relaykafka"
 )
 
@@ -41,7 +42,7 @@ type Site struct {
 	progress Progress
 	log      *slog.Logger
 
-	links  *links
+	links  *kafkalinks.Dialer
 	client *kafka.Client
 	topics []string
 	serial int // of the last topic
@@ -93,7 +94,7 @@ func (s *Site) Close(ctx context.Context) error {
 // Leave ends the connections and lets everything stay.
 func (s *Site) Leave() error {
 	s.client.Transport.(*kafka.Transport).CloseIdleConnections()
-	return s.links.close()
+	return s.links.Close(linksTimeout)
 }
 
 // hasKafka tells whether brokers were given.

@@ -8,21 +8,27 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/tandem-outbox/tandem/internal/kafkalinks"
 )
 
 const (
 	// requestTimeout bounds one request to a broker.
 	requestTimeout = 30 * time.Second
+	// dialTimeout bounds connecting, with TLS; linksTimeout the wait for connections
+	// that were cut.
+	dialTimeout  = 10 * time.Second
+	linksTimeout = 10 * time.Second
 	// topicTimeout bounds how long a new topic takes to be writable.
 	topicTimeout = 60 * time.Second
 	topicPoll    = 50 * time.Millisecond
 )
 
 func (s *Site) connectKafka() {
-	s.links = newLinks(s.newTLS)
+	s.links = kafkalinks.New(kafkalinks.Options{Timeout: dialTimeout, TLS: s.newTLS})
 	s.client = &kafka.Client{
 		Addr: kafka.TCP(s.servers.Kafka.Brokers...), Timeout: requestTimeout,
-		Transport: &kafka.Transport{Dial: s.links.dial, SASL: s.servers.Kafka.SASL, ClientID: "tandem-bench", MetadataTTL: time.Second},
+		Transport: &kafka.Transport{Dial: s.links.Dial, SASL: s.servers.Kafka.SASL, ClientID: "tandem-bench", MetadataTTL: time.Second},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 	"github.com/segmentio/kafka-go/protocol/produce"
 
+	"github.com/tandem-outbox/tandem/internal/kafkalinks"
 	"github.com/tandem-outbox/tandem/relay"
 )
 
@@ -39,7 +40,7 @@ type Publisher struct {
 	topics    *topics
 	encoders  sync.Pool // of *encoder
 	addr      net.Addr
-	dialer    *dialer
+	dialer    *kafkalinks.Dialer
 	transport *kafka.Transport
 
 	// calls is read-locked by each call under way and locked by Close.
@@ -65,13 +66,13 @@ func New(config Config) (*Publisher, error) {
 	p := &Publisher{
 		config: config,
 		addr:   kafka.TCP(config.Brokers...),
-		dialer: newDialer(dialTimeout, config.newTLS),
+		dialer: kafkalinks.New(kafkalinks.Options{Timeout: dialTimeout, TLS: config.newTLS, Silence: dialTimeout}),
 	}
 	p.encoders.New = func() any { return newEncoder(config.Source) }
 	p.closing, p.cancel = context.WithCancel(context.Background())
 	p.topics = &topics{ask: p.ask, ttl: config.MetadataTTL, logger: config.Logger, known: map[string]*topicEntry{}}
 	p.transport = &kafka.Transport{
-		Dial:           p.dialer.dial,
+		Dial:           p.dialer.Dial,
 		DialTimeout:    dialTimeout,
 		MetadataTTL:    brokersTTL,
 		MetadataTopics: []string{}, // none, where nil would be all
@@ -91,7 +92,10 @@ func (p *Publisher) Close() error {
 	defer p.calls.Unlock()
 	p.closed = true
 	p.transport.CloseIdleConnections()
-	return p.dialer.close(closeTimeout)
+	if err := p.dialer.Close(closeTimeout); err != nil {
+		return fmt.Errorf("relaykafka: close: %w", err)
+	}
+	return nil
 }
 
 // begin opens a call: it returns a context that ends with ctx, after limit and

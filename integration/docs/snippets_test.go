@@ -1,4 +1,4 @@
-package integration_test
+package docs_test
 
 import (
 	"context"
@@ -19,9 +19,7 @@ import (
 	"github.com/tandem-outbox/tandem/relay/relaykafka"
 )
 
-// The Go code of README.md. Each part between "readme:" and "end" is a block of
-// it, character by character; TestReadmeIsTheCode compares them and
-// TestReadmeRuns runs them.
+// The Go code of the pages, which their stories run.
 
 // Order is a row of the service's own table.
 type Order struct {
@@ -29,7 +27,6 @@ type Order struct {
 	Cents int    `json:"cents"`
 }
 
-// readme: write
 func placeOrder(ctx context.Context, pool *pgxpool.Pool, o Order) error {
 	body, err := json.Marshal(o)
 	if err != nil {
@@ -43,9 +40,6 @@ func placeOrder(ctx context.Context, pool *pgxpool.Pool, o Order) error {
 	})
 }
 
-// end
-
-// readme: batch
 func placeOrderBatched(ctx context.Context, tx pgx.Tx, o Order, body []byte) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`INSERT INTO orders (id, cents) VALUES ($1, $2)`, o.ID, o.Cents)
@@ -55,9 +49,6 @@ func placeOrderBatched(ctx context.Context, tx pgx.Tx, o Order, body []byte) err
 	return tx.SendBatch(ctx, batch).Close()
 }
 
-// end
-
-// readme: database/sql
 func cancelOrder(ctx context.Context, db *sql.DB, id string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -73,9 +64,6 @@ func cancelOrder(ctx context.Context, db *sql.DB, id string) error {
 	return tx.Commit()
 }
 
-// end
-
-// readme: lock
 func moveStock(ctx context.Context, tx pgx.Tx, sku string, n int) error {
 	if err := outbox.LockKey(ctx, tx, sku); err != nil {
 		return err
@@ -90,17 +78,11 @@ func moveStock(ctx context.Context, tx pgx.Tx, sku string, n int) error {
 	return outbox.Add(ctx, tx, outbox.Event{Topic: "stock", Key: sku, Type: "stock.moved", Payload: left})
 }
 
-// end
-
-// readme: refused
 func isOurMistake(err error) bool {
 	var invalid *outbox.InvalidEventError // .Index, .Field, .Reason, .Limit
 	return errors.As(err, &invalid)
 }
 
-// end
-
-// readme: relay
 func runRelay(ctx context.Context, databaseURL string, brokers []string) error {
 	database, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
@@ -114,9 +96,6 @@ func runRelay(ctx context.Context, databaseURL string, brokers []string) error {
 	return relay.Run(ctx, relay.Config{Database: database, Publisher: publisher}) // until ctx ends
 }
 
-// end
-
-// readme: once
 func bookPayment(ctx context.Context, pool *pgxpool.Pool, paymentID string, cents int) error {
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		first, err := inbox.Once(ctx, tx, "bookkeeping", paymentID)
@@ -128,9 +107,6 @@ func bookPayment(ctx context.Context, pool *pgxpool.Pool, paymentID string, cent
 	})
 }
 
-// end
-
-// readme: http
 func paymentRoutes(pool *pgxpool.Pool) (http.Handler, error) {
 	once, err := inboxhttp.New(inboxhttp.Config{
 		Consumer: "payments",
@@ -150,9 +126,6 @@ func paymentRoutes(pool *pgxpool.Pool) (http.Handler, error) {
 	return mux, nil
 }
 
-// end
-
-// readme: consume
 func runBilling(ctx context.Context, pool *pgxpool.Pool, brokers []string) error {
 	consumer, err := inboxkafka.NewConsumer(inboxkafka.Config{
 		Brokers:  brokers,
@@ -171,9 +144,6 @@ func runBilling(ctx context.Context, pool *pgxpool.Pool, brokers []string) error
 	return consumer.Run(ctx) // until ctx ends
 }
 
-// end
-
-// readme: route
 func billingHandler() inbox.Handler {
 	router := inbox.NewRouter()
 	inbox.On(router, "order.placed", inbox.JSON[Order](), func(ctx context.Context, tx pgx.Tx, m inbox.Message, o Order) error {
@@ -185,5 +155,3 @@ func billingHandler() inbox.Handler {
 	router.Handle("order.cancelled", inbox.Ignore)
 	return router.Handler()
 }
-
-// end

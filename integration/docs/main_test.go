@@ -1,0 +1,9 @@
+package docs_test
+
+import (
+	"testing"
+
+	"github.com/tandem-outbox/tandem/internal/testservers"
+)
+
+func TestMain(m *testing.M) { testservers.Main(m) }
