@@ -27,7 +27,7 @@ BENCH   ?= .
 COUNT   ?= 6
 PACKAGES ?= ./outbox ./inbox/internal/apply ./relay/relaykafka
 # Modules of their own, so that nobody who imports Tandem links what they need.
-MODULES := integration/orm integration/bench
+MODULES := integration/orm integration/bench integration/deploy
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LINTER  := $(GO) tool -modfile=$(CURDIR)/.ci/tools.mod golangci-lint
 LDFLAGS := -X main.version=$(VERSION)

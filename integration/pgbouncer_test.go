@@ -20,6 +20,7 @@ import (
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxhttp"
 	"github.com/tandem-outbox/tandem/inbox/inboxsql"
+	"github.com/tandem-outbox/tandem/internal/testprograms"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/outbox"
 	"github.com/tandem-outbox/tandem/outbox/outboxsql"
@@ -50,7 +51,7 @@ func TestARelayThroughPgBouncerInTransactionModeIsRefused(t *testing.T) {
 	t.Parallel()
 	through := testservers.PgBouncer(t, "pool_mode = transaction", testservers.Migrated(t))
 	cmd := exec.CommandContext(t.Context(), program(t, "tandem"), "relay")
-	cmd.Env = append(withoutTandem(os.Environ()), "TANDEM_DATABASE_URL="+through, "TANDEM_KAFKA_BROKERS=127.0.0.1:1")
+	cmd.Env = append(testprograms.Environ(), "TANDEM_DATABASE_URL="+through, "TANDEM_KAFKA_BROKERS=127.0.0.1:1")
 	out, err := cmd.CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, 1, cmd.ProcessState.ExitCode())
@@ -59,6 +60,28 @@ func TestARelayThroughPgBouncerInTransactionModeIsRefused(t *testing.T) {
 	const says = "there is a pooler before the database that shares its sessions between connections, transaction by transaction"
 	require.Contains(t, string(out), says)
 	require.Contains(t, strings.Join(strings.Fields(string(page)), " "), says, "docs/deploying.md")
+}
+
+// The two ways of deploy/pgbouncer/pgbouncer.ini: a relay starts on one of them alone.
+func TestThePgBouncerOfTheDocuments(t *testing.T) {
+	t.Parallel()
+	database := testservers.Migrated(t)
+	u, err := url.Parse(database)
+	require.NoError(t, err)
+	ini, err := os.ReadFile("../deploy/pgbouncer/pgbouncer.ini")
+	require.NoError(t, err)
+	settings := strings.NewReplacer("postgres.example.com", u.Hostname(), "port=5432", "port="+u.Port(), "dbname=shop", "dbname="+strings.TrimPrefix(u.Path, "/")).Replace(string(ini))
+	through, err := url.Parse(testservers.PgBouncer(t, settings, database))
+	require.NoError(t, err)
+	binary := program(t, "tandem")
+	for name, says := range map[string]string{"shop": "there is a pooler before the database", "shop_session": "broker"} {
+		through.Path = "/" + name
+		cmd := exec.CommandContext(t.Context(), binary, "relay", "--start-timeout=5s")
+		cmd.Env = append(testprograms.Environ(), "TANDEM_DATABASE_URL="+through.String(), "TANDEM_KAFKA_BROKERS=127.0.0.1:1")
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(out), says, name)
+	}
 }
 
 // modes are pgx's that keep nothing in a session: docs/deploying.md.

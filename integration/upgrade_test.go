@@ -58,7 +58,7 @@ func nextRelease(t testing.TB) string {
 func (s *shop) migrate(t testing.TB, binary string, arguments ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, append([]string{"migrate"}, arguments...)...)
-	cmd.Env = append(withoutTandem(os.Environ()), "TANDEM_DATABASE_URL="+s.url)
+	cmd.Env = append(testprograms.Environ(), "TANDEM_DATABASE_URL="+s.url)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return string(out)
