@@ -1,4 +1,5 @@
 # make demo   watch it work                        (needs Go alone)
+# make example ONE=payments  run an example on servers of its own (examples/README.md)
 # make servers  a PostgreSQL and a Kafka to try things on, until Ctrl-C
 # make test   prove it on real servers             (see internal/testservers for where they come from)
 # make bench  measure it: tandem bench on local servers (ONE='drain --events 10000000')
@@ -29,13 +30,13 @@ BENCH   ?= .
 COUNT   ?= 6
 PACKAGES ?= ./outbox ./inbox/internal/apply ./relay/relaykafka
 # Modules of their own, so that nobody who imports Tandem links what they need.
-MODULES := integration/orm integration/bench integration/deploy
+MODULES := examples/orm integration/bench integration/neighbours integration/deploy
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LINTER  := $(GO) tool -modfile=$(CURDIR)/.ci/tools.mod golangci-lint
 GORELEASER := $(GO) tool -modfile=$(CURDIR)/.ci/release.mod goreleaser
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo servers test bench microbench rivals stories faults mutants model fuzz vuln release-check release-snapshot lint fmt tidy clean bin/with-servers
+.PHONY: help build demo example servers test bench microbench rivals stories faults mutants model fuzz vuln release-check release-snapshot lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -45,6 +46,12 @@ build:
 
 demo: build
 	bin/tandem-demo
+
+# Against servers of yours: go run ./examples/payments
+example: bin/with-servers
+	@test -d 'examples/$(ONE)' -a -n '$(ONE)' || { echo 'which one? make example ONE=payments; examples/README.md lists them'; exit 2; }
+	cd examples/$(ONE) && $(GO) build -o $(CURDIR)/bin/example .
+	bin/with-servers -- sh -c 'DATABASE_URL=$$TANDEM_TEST_DATABASE_URL KAFKA_BROKERS=$$TANDEM_TEST_KAFKA_BROKERS exec bin/example'
 
 # A binary, not "go run": signals reach it directly, and its exit code ours.
 bin/with-servers:

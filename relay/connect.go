@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/tandem-outbox/tandem/internal/advice"
 	"github.com/tandem-outbox/tandem/internal/schema"
 	"github.com/tandem-outbox/tandem/relay/internal/findings"
 )
@@ -122,6 +123,7 @@ func (r *Relay) prepare(ctx context.Context, conn *pgx.Conn) (server, error) {
 	}
 	if standby {
 		return s, &SetupError{
+			Code:    advice.Standby,
 			Problem: fmt.Sprintf("%s:%d is a standby: a snapshot taken there leaves out running transactions, whose events would be lost", conn.Config().Host, conn.Config().Port),
 			Remedy:  "give the primary's address, or several with target_session_attrs=read-write",
 		}
@@ -160,14 +162,14 @@ func (r *Relay) checkVersion(ctx context.Context, conn *pgx.Conn) (schema.Versio
 	var v schema.Versions
 	err := conn.QueryRow(ctx, r.sql.versions, pgx.QueryExecModeExec).Scan(&v.Schema, &v.WorksWith)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return v, &SetupError{Problem: fmt.Sprintf("%s.settings is empty", r.cfg.Schema), Remedy: "restore its row, or run tandem migrate up in a new schema"}
+		return v, &SetupError{Code: advice.SettingsEmpty, Problem: fmt.Sprintf("%s.settings is empty", r.cfg.Schema), Remedy: "restore its row, or run tandem migrate up in a new schema"}
 	}
 	if err != nil {
 		return v, explainDatabase(err)
 	}
 	var mismatch *schema.MismatchError
 	if errors.As(v.Check(r.cfg.Schema), &mismatch) {
-		return v, &SetupError{Problem: mismatch.Problem(), Remedy: mismatch.Remedy()}
+		return v, &SetupError{Code: advice.SchemaVersion, Problem: mismatch.Problem(), Remedy: mismatch.Remedy()}
 	}
 	return v, nil
 }
@@ -178,7 +180,7 @@ func setupError(found []findings.Finding) error {
 	case 0:
 		return nil
 	case 1:
-		return &SetupError{Problem: found[0].Problem + ": " + found[0].Why, Remedy: found[0].Remedy}
+		return &SetupError{Code: found[0].Code, Problem: found[0].Problem + ": " + found[0].Why, Remedy: found[0].Remedy}
 	}
 	var list strings.Builder
 	for i, f := range found {

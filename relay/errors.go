@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 // SetupError means that something about the database is wrong rather than out
 // of reach: waiting would not mend it.
 type SetupError struct {
+	Code    string // its heading in docs/operating.md; empty for several problems at once
 	Problem string
 	Remedy  string
 	Err     error // the cause, where there is one
@@ -87,13 +90,13 @@ func explainDatabase(err error) error {
 	case state == "" || final(err):
 		return err
 	case strings.HasPrefix(state, "28"):
-		return &SetupError{Problem: "the database refuses the login", Err: err, Remedy: "check user and password in the database URL, and pg_hba.conf"}
+		return &SetupError{Code: advice.LoginRefused, Problem: "the database refuses the login", Err: err, Remedy: "check user and password in the database URL, and pg_hba.conf"}
 	case state == "3D000":
-		return &SetupError{Problem: "the database does not exist", Err: err, Remedy: "check the name in the database URL"}
+		return &SetupError{Code: advice.DatabaseMissing, Problem: "the database does not exist", Err: err, Remedy: "check the name in the database URL"}
 	case state == "42501":
-		return &SetupError{Problem: "the login may not do what a relay does", Err: err, Remedy: "make it a member of the role tandem_relay, or call tandem.grant_roles() if that role was created after the migration"}
+		return &SetupError{Code: advice.Rights, Problem: "the login may not do what a relay does", Err: err, Remedy: "make it a member of the role tandem_relay, or call tandem.grant_roles() if that role was created after the migration"}
 	case state == "42P01" || state == "3F000" || state == "42883" || state == "42703":
-		return &SetupError{Problem: "Tandem's schema is missing or incomplete", Err: err, Remedy: "run tandem migrate up"}
+		return &SetupError{Code: advice.SchemaMissing, Problem: "Tandem's schema is missing or incomplete", Err: err, Remedy: "run tandem migrate up"}
 	}
 	return err
 }

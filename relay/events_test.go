@@ -112,3 +112,22 @@ func TestTheRelayChoosesHowItTalksToTheDatabase(t *testing.T) {
 	drain(t, other.config(t, m))
 	require.Equal(t, []string{"1"}, payloads(m.all()))
 }
+
+// An empty payload is no tombstone, on the way back from where it was set aside
+// neither: in a compacted topic the one deletes the key that the other sets.
+func TestWhatIsEmptyStaysEmptyWhenItIsSetAside(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.exec(t, `INSERT INTO tandem.log (topic, key, payload) VALUES ('a', 'empty', ''), ('a', 'tombstone', NULL)`)
+	m := newMemory(1)
+	refusing(m, "")
+	drain(t, l.config(t, m))
+	require.Equal(t, 2, l.int(t, `SELECT count(*) FROM tandem.parked`))
+	kept := keeping(m)
+	l.redrive(t)
+	drain(t, l.config(t, m))
+	require.Len(t, kept(), 2)
+	require.NotNil(t, kept()["a/empty"].Payload)
+	require.Empty(t, kept()["a/empty"].Payload)
+	require.Nil(t, kept()["a/tombstone"].Payload)
+}

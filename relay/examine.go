@@ -49,7 +49,7 @@ func (e *examination) add(err error) error {
 	if setup.Err != nil {
 		problem += fmt.Sprintf(" (%v)", setup.Err)
 	}
-	e.found = append(e.found, Finding{Problem: problem, Why: "no relay starts here, and one that runs ends when it next looks", Remedy: setup.Remedy})
+	e.found = append(e.found, Finding{Code: setup.Code, Problem: problem, Why: "no relay starts here, and one that runs ends when it next looks", Remedy: setup.Remedy})
 	return nil
 }
 

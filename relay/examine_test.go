@@ -31,6 +31,7 @@ func TestExamineFindsEverything(t *testing.T) {
 	require.Contains(t, found[2].Remedy, "tandem rebase")
 	for _, f := range found {
 		require.NotEmpty(t, f.Why)
+		require.NotEmpty(t, f.Code)
 	}
 }
 

@@ -120,10 +120,14 @@ func (p *page) decode(values [][]byte, names *interned) error {
 // postgresEpoch is 2000-01-01 in Unix microseconds.
 const postgresEpoch = 946_684_800_000_000
 
-// keep copies b into the page's arena; what does not fit is allocated alone.
+// keep copies b into the page's arena; what does not fit is allocated alone. What is
+// empty stays so, in a page without an arena too: a nil payload is a tombstone.
 func (p *page) keep(b []byte) []byte {
-	if b == nil {
+	switch {
+	case b == nil:
 		return nil
+	case len(b) == 0:
+		return []byte{}
 	}
 	if len(p.arena)+len(b) > cap(p.arena) {
 		return append(make([]byte, 0, len(b)), b...)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 // A checkpoint is made of transaction ids, and those mean something on one
@@ -105,7 +107,7 @@ func Rebase(ctx context.Context, database *pgx.ConnConfig, schemaName string, o 
 
 func explainRebase(err error) error {
 	if sqlState(err) == "42501" {
-		return &SetupError{Problem: "the login may not rebase", Err: err, Remedy: "do it as the owner of the schema"}
+		return &SetupError{Code: advice.Rights, Problem: "the login may not rebase", Err: err, Remedy: "do it as the owner of the schema"}
 	}
 	return explainDatabase(err)
 }

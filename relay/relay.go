@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 // Relay publishes the events of one log. Make one with New; it runs once.
@@ -164,9 +166,9 @@ func (r *Relay) patiently(ctx context.Context, what string, try func(context.Con
 		case errors.As(err, &setup):
 			return err
 		case what == "database" && !mayPass(err):
-			return &SetupError{Problem: "the database refuses the connection", Err: err, Remedy: "check the database URL, and for TLS its sslmode, sslrootcert and sslcert"}
+			return &SetupError{Code: advice.Database, Problem: "the database refuses the connection", Err: err, Remedy: "check the database URL, and for TLS its sslmode, sslrootcert and sslcert"}
 		case what == "broker" && errors.As(err, &judged) && !judged.Temporary():
-			return &SetupError{Problem: "the brokers cannot be used", Err: err}
+			return &SetupError{Code: advice.Brokers, Problem: "the brokers cannot be used", Err: err}
 		}
 		if ctx.Err() == nil {
 			trouble.failed("cannot reach the "+what+" yet", err)

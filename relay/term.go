@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 // term is one period of leadership: from a lease acquired to its end, with the
@@ -300,28 +302,29 @@ func (r *Relay) readCheckpoint(ctx context.Context, conn *pgx.Conn, now server) 
 		&system, &timeline, &database, &ahead, &foreign)
 	remedy := fmt.Sprintf("if this database was restored, copied or failed over, see what was published and run tandem rebase --schema %s", r.cfg.Schema)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return begun, &SetupError{Problem: "the checkpoint is empty, as in a dump taken while it was rewritten: what was published is not known", Remedy: remedy}
+		return begun, &SetupError{Code: advice.CheckpointEmpty, Problem: "the checkpoint is empty, as in a dump taken while it was rewritten: what was published is not known", Remedy: remedy}
 	}
 	if err != nil {
 		return begun, explainDatabase(fmt.Errorf("read the checkpoint: %w", err))
 	}
 	differs := func(what string, saved, found any) error {
-		return &SetupError{Problem: fmt.Sprintf("the checkpoint was saved on another %s (%v, this is %v): transaction ids mean nothing here", what, saved, found), Remedy: remedy}
+		return &SetupError{Code: advice.CheckpointForeign, Problem: fmt.Sprintf("the checkpoint was saved on another %s (%v, this is %v): transaction ids mean nothing here", what, saved, found), Remedy: remedy}
 	}
 	switch {
 	case system != nil && *system != now.system:
 		return begun, differs("cluster", *system, now.system)
 	case timeline != nil && *timeline != now.timeline:
 		return begun, &SetupError{
+			Code:    advice.CheckpointTimeline,
 			Problem: fmt.Sprintf("the server's timeline has changed from %d to %d since the checkpoint: a failover may have lost transactions whose events were already published", *timeline, now.timeline),
 			Remedy:  remedy,
 		}
 	case database != nil && *database != now.database:
 		return begun, differs("database", *database, now.database)
 	case ahead:
-		return begun, &SetupError{Problem: "the checkpoint is ahead of the server's transaction ids: this is an older copy of the database", Remedy: remedy}
+		return begun, &SetupError{Code: advice.CheckpointForeign, Problem: "the checkpoint is ahead of the server's transaction ids: this is an older copy of the database", Remedy: remedy}
 	case foreign:
-		return begun, &SetupError{Problem: "the log holds events of transactions that this server has not begun yet: they were restored from elsewhere", Remedy: remedy}
+		return begun, &SetupError{Code: advice.CheckpointForeign, Problem: "the log holds events of transactions that this server has not begun yet: they were restored from elsewhere", Remedy: remedy}
 	}
 	return begun, nil
 }

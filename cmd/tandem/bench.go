@@ -192,8 +192,10 @@ batches of 100).`,
 func newBenchIdle(sys system) *cobra.Command {
 	var o benchOptions
 	return configure(&cobra.Command{
-		Use:     "idle",
-		Short:   "What a relay takes of a processor while there is nothing to do",
+		Use:   "idle",
+		Short: "What a relay takes of a processor while there is nothing to do",
+		Long: `What a relay takes of a processor while there is nothing to do: it goes on looking at
+the log, and renews its lease.`,
 		Example: `  tandem bench idle --duration 1m`,
 	}, sys, append(o.common(true),
 		flagDuration(&o.idle.Settle, "settle", "how long to wait first: a relay looks at an empty log less and less often", 15*time.Second, time.Millisecond),

@@ -197,7 +197,7 @@ func TestBenchWantsBothServersBeforeItBegins(t *testing.T) {
 	tandem(t, environment("postgres://nobody@127.0.0.1:1/none", "127.0.0.1:1"), "bench", "drain").
 		oneLineOf(t, "Kafka at 127.0.0.1:1", "check --kafka-brokers")
 	tandem(t, []string{"TANDEM_DATABASE_URL=postgres://nobody@127.0.0.1:1/none"}, "bench", "write").
-		oneLineOf(t, "127.0.0.1:1", "check the address, and that PostgreSQL is running there")
+		oneLineOf(t, "127.0.0.1:1", "check the address in --database-url and its sslmode, and that PostgreSQL is running there")
 }
 
 func TestBenchSaysWhatTheAuditFound(t *testing.T) {

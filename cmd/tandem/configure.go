@@ -1,11 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -23,9 +22,7 @@ const foreign = "TANDEM_TEST_"
 // configure gives a command its settings and what it does. The command runs
 // once every setting has been found right.
 func configure(cmd *cobra.Command, sys system, settings []*setting, do func(context.Context) error) *cobra.Command {
-	for _, s := range settings {
-		settings = append(settings, s.also...)
-	}
+	settings = withAlso(settings)
 	if slices.ContainsFunc(settings, func(s *setting) bool { return !s.flagOnly }) {
 		settings = append(settings, configFile())
 	}
@@ -41,6 +38,7 @@ func configure(cmd *cobra.Command, sys system, settings []*setting, do func(cont
 		if s.flagOnly {
 			flag.Annotations = map[string][]string{flagOnly: nil}
 		}
+		_ = cmd.RegisterFlagCompletionFunc(s.name, s.complete) // fails for a flag that is not there
 	}
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -69,10 +67,14 @@ func load(cmd *cobra.Command, environ []string, settings []*setting) (problems [
 	env, problems := readEnvironment(environ, known)
 	file := env["config"]
 	if flag := cmd.Flags().Lookup("config"); flag != nil && flag.Changed {
-		file = flag.Value.String()
+		if file = flag.Value.String(); file == "" { // a variable of a script that is not set
+			problems = append(problems, "--config is empty: give the name of a file, or leave it out")
+		}
 	}
-	v, more := readFile(file, known)
-	problems = append(problems, more...)
+	v, more, err := readFile(file, known)
+	if problems = append(problems, more...); err != nil { // what else is missing may stand in it
+		return append(problems, err.Error())
+	}
 	inFile := v.AllKeys()
 	layer := map[string]any{}
 	for name, value := range env {
@@ -150,28 +152,37 @@ func readEnvironment(environ, known []string) (map[string]string, []string) {
 	return found, problems
 }
 
-func readFile(path string, known []string) (*viper.Viper, []string) {
+// mostFile is the most that is read of a file.
+const mostFile = 1 << 20
+
+// readFile reads the file of --config. The error is what keeps it from being read at
+// all; problems are keys in it that nobody has.
+func readFile(path string, known []string) (_ *viper.Viper, problems []string, _ error) {
 	v := viper.New()
 	v.SetConfigType("yaml")
 	if path == "" {
-		return v, nil
+		return v, nil, nil
 	}
-	file, err := os.Open(path)
-	if err == nil {
-		defer file.Close()
-		err = v.ReadConfig(io.LimitReader(file, 1<<20))
+	content, err := readFileOf(path)
+	if err == nil && len(content) > mostFile {
+		err = fmt.Errorf("it has more than %d bytes", mostFile)
 	}
 	if err != nil {
-		return viper.New(), []string{fmt.Sprintf("the file of --config cannot be read: %s; allowed is YAML with a key for each flag, for example \"kafka-brokers: localhost:9092\"", oneLine(err))}
+		return nil, nil, fmt.Errorf("the file of --config, %s: %w; give another, or leave --config out; tandem config sample prints one to begin with", path, err)
 	}
-	var problems []string
+	if err := v.ReadConfig(bytes.NewReader(content)); err != nil {
+		if cause := errors.Unwrap(err); cause != nil {
+			err = cause // without viper's words
+		}
+		return nil, nil, fmt.Errorf("the file of --config, %s, is not what it should be: %s; each of its lines is a setting and its value, as in \"kafka-brokers: localhost:9092\", without spaces before it; tandem config sample prints one to begin with", path, oneLine(err))
+	}
 	for _, key := range v.AllKeys() {
 		if !slices.Contains(known, key) || key == "config" {
 			problems = append(problems, fmt.Sprintf("%s: %q is no setting of tandem%s", path, key, suggestion(key, known)))
 		}
 	}
 	slices.Sort(problems)
-	return v, problems
+	return v, problems, nil
 }
 
 // fileText is a file's value as it would stand in a flag: a list of YAML's is

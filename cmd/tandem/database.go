@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tandem-outbox/tandem/relay"
 )
 
 // explain adds to a database's error where it was and what to do next.
@@ -21,6 +23,18 @@ func explain(err error, database *pgx.ConnConfig) error {
 	return fmt.Errorf("database %q at %s: %w; %s", database.Database, address(database), err, next)
 }
 
+// explainStart adds to the error of a relay that waited in vain for the database what
+// to do next. All its other errors say so themselves.
+func explainStart(err error) error {
+	var unreachable *relay.UnreachableError
+	if errors.As(err, &unreachable) && unreachable.What == "database" {
+		return fmt.Errorf("%w; %s; or let --start-timeout be longer", err, checkAddressOfDatabase)
+	}
+	return err
+}
+
+const checkAddressOfDatabase = "check the address in --database-url and its sslmode, and that PostgreSQL is running there"
+
 func address(database *pgx.ConnConfig) string {
 	return fmt.Sprintf("%s:%d", database.Host, database.Port)
 }
@@ -31,7 +45,7 @@ func remedy(err error) string {
 	if !errors.As(err, &pg) {
 		var connect *pgconn.ConnectError
 		if errors.As(err, &connect) {
-			return "check the address, and that PostgreSQL is running there"
+			return checkAddressOfDatabase
 		}
 		return ""
 	}

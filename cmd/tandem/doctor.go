@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	inboxadmin "github.com/tandem-outbox/tandem/inbox/admin"
+	"github.com/tandem-outbox/tandem/internal/advice"
 	"github.com/tandem-outbox/tandem/relay"
 	"github.com/tandem-outbox/tandem/relay/admin"
 )
@@ -33,10 +35,11 @@ func newDoctor(sys system) *cobra.Command {
   Kafka         can a broker be reached; does each topic in use exist, has it
                 leaders, may it be written to, does it take the largest event
 
-and prints for each finding what is wrong, why that matters, and what mends it. It
-changes nothing. Exit code 1 if something is wrong, 0 if there are warnings alone.`,
+and prints for each finding what is wrong, why that matters, what mends it, and where
+more is written about it. It changes nothing. Exit code 1 if something is wrong, 0 if
+there are warnings alone.`,
 		Example: `  tandem doctor
-  tandem doctor --json | jq -r '.findings[].problem'`,
+  tandem doctor --json | jq -r '.findings[].code'`,
 	}, sys, settings, func(ctx context.Context) error {
 		found := examine(ctx, &o)
 		wrong := 0
@@ -61,7 +64,7 @@ func examine(ctx context.Context, o *relayOptions) []admin.Finding {
 	found := []admin.Finding{}
 	before, err := relay.Examine(ctx, relay.Config{Database: o.database, BeforeConnect: readAnew(o.passwordFile), Schema: o.schema})
 	for _, f := range before {
-		found = append(found, admin.Finding{Severity: admin.Wrong, Problem: f.Problem, Why: f.Why, Remedy: f.Remedy})
+		found = append(found, admin.Finding{Code: f.Code, Severity: admin.Wrong, Problem: f.Problem, Why: f.Why, Remedy: f.Remedy})
 	}
 	if err != nil {
 		found = append(found, cannotLook(o.database, err))
@@ -74,10 +77,10 @@ func examine(ctx context.Context, o *relayOptions) []admin.Finding {
 }
 
 func cannotLook(database *pgx.ConnConfig, err error) admin.Finding {
-	f := admin.Finding{Severity: admin.Wrong, Why: "what else may be wrong there is not known", Remedy: remedy(err)}
+	f := admin.Finding{Code: advice.Database, Severity: admin.Wrong, Why: "what else may be wrong there is not known", Remedy: remedy(err)}
 	var setup *relay.SetupError
 	if errors.As(err, &setup) {
-		f.Remedy = setup.Remedy
+		f.Code, f.Remedy = cmp.Or(setup.Code, f.Code), setup.Remedy
 		if setup.Err != nil {
 			err = fmt.Errorf("%s: %w", setup.Problem, setup.Err)
 		} else {
@@ -146,6 +149,7 @@ func printFindings(w io.Writer, found []admin.Finding, wrong int, asJSON bool) e
 		if f.Remedy != "" {
 			fmt.Fprintf(w, "         do:  %s\n", f.Remedy)
 		}
+		fmt.Fprintf(w, "         see: %s\n", advice.Runbook(f.Code))
 	}
 	if len(found) == 0 {
 		_, err := fmt.Fprintln(w, "nothing is wrong")

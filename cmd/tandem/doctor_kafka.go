@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/tandem-outbox/tandem/internal/advice"
 	"github.com/tandem-outbox/tandem/relay"
 	"github.com/tandem-outbox/tandem/relay/admin"
 	"github.com/tandem-outbox/tandem/relay/relaykafka"
@@ -17,18 +18,18 @@ const envelope = 1024
 
 // examineKafka looks at the brokers, and at the topics that status knows of.
 func examineKafka(ctx context.Context, o *relayOptions, known live) []admin.Finding {
-	wrong := func(err error, why, remedy string) admin.Finding {
-		return admin.Finding{Severity: admin.Wrong, Problem: oneLine(err), Why: why, Remedy: remedy}
+	wrong := func(code string, err error, why, remedy string) admin.Finding {
+		return admin.Finding{Code: code, Severity: admin.Wrong, Problem: oneLine(err), Why: why, Remedy: remedy}
 	}
 	config := o.kafka.config()
 	config.Source, config.Logger, config.BatchBytes = "/tandem/doctor", slog.New(slog.DiscardHandler), o.batchBytes
 	publisher, err := relaykafka.New(config)
 	if err != nil {
-		return []admin.Finding{wrong(err, "nothing can be published", "mend the settings of Kafka")}
+		return []admin.Finding{wrong(advice.Brokers, err, "nothing can be published", "mend the settings of Kafka")}
 	}
 	defer publisher.Close()
 	if err := publisher.Check(ctx); err != nil {
-		return []admin.Finding{wrong(err, "nothing can be published", "check --kafka-brokers, and that they run")}
+		return []admin.Finding{wrong(advice.Brokers, err, "nothing can be published", "check --kafka-brokers, and that they run")}
 	}
 	var found []admin.Finding
 	for _, t := range known.Topics {
@@ -36,9 +37,9 @@ func examineKafka(ctx context.Context, o *relayOptions, known live) []admin.Find
 		var refused *relay.PublishError
 		switch {
 		case errors.As(err, &refused):
-			found = append(found, wrong(refused.Err, "its events cannot be published", refused.Hint))
+			found = append(found, wrong(advice.Topic, refused.Err, "its events cannot be published", refused.Hint))
 		case err != nil:
-			found = append(found, wrong(err, "its events cannot be published", "see whether the brokers are well"))
+			found = append(found, wrong(advice.Topic, err, "its events cannot be published", "see whether the brokers are well"))
 		default:
 			found = append(found, topicFindings(t.Topic, topic, known.maxEventBytes, known.Schema)...)
 		}
@@ -47,17 +48,17 @@ func examineKafka(ctx context.Context, o *relayOptions, known live) []admin.Find
 }
 
 func topicFindings(name string, t relaykafka.Topic, maxEventBytes int, schema string) (found []admin.Finding) {
-	add := func(severity admin.Severity, problem, why, remedy string) {
-		found = append(found, admin.Finding{Severity: severity, Problem: problem, Why: why, Remedy: remedy})
+	add := func(code string, severity admin.Severity, problem, why, remedy string) {
+		found = append(found, admin.Finding{Code: code, Severity: severity, Problem: problem, Why: why, Remedy: remedy})
 	}
 	if !t.MayWrite {
-		add(admin.Wrong, fmt.Sprintf("the relay may not write to topic %q", name), "its events cannot be published", "allow it: kafka-acls --add --producer --topic "+name+" …")
+		add(advice.TopicForbidden, admin.Wrong, fmt.Sprintf("the relay may not write to topic %q", name), "its events cannot be published", "allow it: kafka-acls --add --producer --topic "+name+" …")
 	}
 	if len(t.Leaderless) > 0 {
-		add(admin.Wrong, fmt.Sprintf("topic %q has partitions without a leader: %v", name, t.Leaderless), "their events wait", "see which brokers are down")
+		add(advice.TopicLeaderless, admin.Wrong, fmt.Sprintf("topic %q has partitions without a leader: %v", name, t.Leaderless), "their events wait", "see which brokers are down")
 	}
 	if t.MaxMessageBytes > 0 && maxEventBytes > 0 && t.MaxMessageBytes < maxEventBytes+envelope {
-		add(admin.Doubtful, fmt.Sprintf("topic %q takes records of up to %d bytes, events may have %d", name, t.MaxMessageBytes, maxEventBytes),
+		add(advice.TopicLimit, admin.Doubtful, fmt.Sprintf("topic %q takes records of up to %d bytes, events may have %d", name, t.MaxMessageBytes, maxEventBytes),
 			"a larger event would be refused by Kafka, long after it was written, and parked",
 			fmt.Sprintf("raise the topic's max.message.bytes to %d, or UPDATE %s.settings SET max_event_bytes = %d", maxEventBytes+envelope, schema, max(1, t.MaxMessageBytes-envelope)))
 	}

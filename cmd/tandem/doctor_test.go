@@ -24,6 +24,7 @@ func diagnosis(t *testing.T, env []string) (code int, found []admin.Finding) {
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &told), r.stderr)
 	require.Equal(t, told.Errors > 0, r.code == exitFailed)
 	for _, f := range told.Findings {
+		require.NotEmpty(t, f.Code, f.Problem)
 		if f.Remedy != "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()" && f.Remedy != "ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()" {
 			found = append(found, f)
 		}
@@ -51,6 +52,7 @@ func TestDoctorOfALiveSystem(t *testing.T) {
 	require.Equal(t, exitFailed, r.code)
 	require.Contains(t, r.stdout, "error    1 events are parked, and 0 held behind them\n         why: ")
 	require.Contains(t, r.stdout, "tandem parked list")
+	require.Contains(t, r.stdout, "\n         see: docs/operating.md#parked\n")
 	require.Contains(t, r.stdout, `topic "nothing"`, "which does not exist")
 }
 
@@ -83,6 +85,7 @@ func TestFindingsOfATopic(t *testing.T) {
 	found := topicFindings("orders", relaykafka.Topic{Leaderless: []int{2}, MaxMessageBytes: 900_000}, 900_000, "tandem")
 	require.Len(t, found, 3)
 	require.Contains(t, found[0].Problem, "may not write")
+	require.Equal(t, []string{"topic-forbidden", "topic-leaderless", "topic-limit"}, []string{found[0].Code, found[1].Code, found[2].Code})
 	require.Contains(t, found[1].Problem, "[2]")
 	require.Equal(t, admin.Doubtful, found[2].Severity)
 	require.Contains(t, found[2].Remedy, "max_event_bytes = 898976")

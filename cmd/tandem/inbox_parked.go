@@ -17,7 +17,7 @@ func newInboxParked(sys system) *cobra.Command {
 		Long: `A message that keeps failing, or cannot be handled at all, gets parked: it is kept
 whole in the database with the error, and by the consumer's policy later messages of
 its key are held behind it, in order. Everything else goes on. Mend the cause, then
-redrive; or discard.`,
+redrive; or discard. docs/operating.md has a runbook for each reason.`,
 	}, newInboxParkedList(sys), newInboxParkedShow(sys), newInboxParkedRedrive(sys), newInboxParkedDiscard(sys))
 }
 

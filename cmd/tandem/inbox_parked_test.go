@@ -61,7 +61,7 @@ func asideListed(t *testing.T, env []string, args ...string) map[int]string {
 	return states
 }
 
-// golden compares with a file under testdata, which -update rewrites.
+// golden compares with a file, named from testdata, which -update rewrites.
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	path := "testdata/" + file

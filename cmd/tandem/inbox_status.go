@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	inboxadmin "github.com/tandem-outbox/tandem/inbox/admin"
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 func newInboxStatus(sys system) *cobra.Command {
@@ -59,7 +60,7 @@ func inboxStatusText(to io.Writer, s inboxadmin.Status) error {
 	}
 	inboxStorage(w, s.Storage)
 	for _, f := range s.Findings() {
-		fmt.Fprintf(w, "%-9s  %s\n           do: %s\n", f.Severity, f.Problem, f.Remedy)
+		fmt.Fprintf(w, "%-9s  %s\n           do: %s\n           see: %s\n", f.Severity, f.Problem, f.Remedy, advice.Runbook(f.Code))
 	}
 	if err := w.Flush(); err != nil {
 		return err

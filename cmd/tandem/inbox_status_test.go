@@ -77,19 +77,20 @@ func TestDoctorLooksAtTheInbox(t *testing.T) {
 	require.Equal(t, exitFailed, code)
 	var problems []string
 	for _, f := range found {
-		problems = append(problems, f.Problem)
+		problems = append(problems, f.Code+": "+f.Problem)
 	}
 	require.Equal(t, []string{
-		"no relay has ever worked here",
-		"consumer billing: 2 messages are parked, and 1 held behind what is set aside",
-		"consumer billing: nobody consumes orders/1, where 1 messages are set aside",
-		"consumer mail: 1 messages are parked, and 0 held behind what is set aside",
-		"consumer mail: orders/0 is blocked: a message that is set aside holds the partition",
+		"no-relay: no relay has ever worked here",
+		"inbox-parked: consumer billing: 2 messages are parked, and 1 held behind what is set aside",
+		"inbox-unconsumed: consumer billing: nobody consumes orders/1, where 1 messages are set aside",
+		"inbox-parked: consumer mail: 1 messages are parked, and 0 held behind what is set aside",
+		"inbox-blocked: consumer mail: orders/0 is blocked: a message that is set aside holds the partition",
 	}, problems)
 	// A relay's login cannot see that, and says so.
 	_, found = diagnosis(t, environment(asRelay(t, database), kafka))
 	require.Len(t, found, 2)
 	require.Contains(t, found[1].Remedy, "GRANT tandem_consumer")
+	require.Equal(t, "inbox-hidden", found[1].Code)
 }
 
 func TestInboxMaintain(t *testing.T) {

@@ -55,10 +55,11 @@ func (o *kafkaOptions) tlsSettings() []*setting {
 
 func (o *kafkaOptions) saslSettings() []*setting {
 	mechanism := choice(&o.mechanism, "kafka-sasl-mechanism", "how to log in to Kafka; no login unless given", "", saslMechanisms...)
+	mechanism.example = saslMechanisms[2] // not the one in clear text
 	username := text(&o.username, "kafka-sasl-username", "name", "who to log in to Kafka as", "a name", "tandem")
-	password := text(&o.password, "kafka-sasl-password", "password", "its password; better in the environment or in --kafka-sasl-password-file than in a flag", "a password", "")
+	password := text(&o.password, "kafka-sasl-password", "password", "the password of --kafka-sasl-username; better in the environment or in --kafka-sasl-password-file than in a flag", "a password", "secret")
 	password.secret = true
-	file := passwordFile(&o.passwordFile, "kafka-sasl-password-file", "a file with that password; read again for every connection", "/run/secrets/kafka-password")
+	file := passwordFile(&o.passwordFile, "kafka-sasl-password-file", "a file with the password of --kafka-sasl-username; read again for every connection", "/run/secrets/kafka-password")
 	mechanism.check = func() (problems []string) {
 		problems = append(problems, lacks(mechanism, username, "nobody can log in without a name")...)
 		problems = append(problems, both(password, file, "there can be one password only")...)

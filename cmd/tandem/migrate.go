@@ -21,6 +21,9 @@ func newMigrate(sys system) *cobra.Command {
 	return subcommands(&cobra.Command{
 		Use:   "migrate",
 		Short: "Bring Tandem's schema into a database and out of it",
+		Long: `Tandem's tables, functions and roles come into a database by migrations, which these
+commands apply, take back, show and print. Services and relays need the schema at the
+version that they were built for, and say so when they start.`,
 	}, newMigrateUp(sys), newMigrateDown(sys), newMigrateStatus(sys), newMigratePrint(sys))
 }
 
@@ -57,7 +60,8 @@ func newMigrateDown(sys system) *cobra.Command {
 		Long: `Takes the migrations back, newest first: all of them, or those after --to. It
 refuses while the log holds events that were not published. What consumers have
 processed is forgotten with the inbox. Roles and the schema itself stay.`,
-		Example: `  tandem relay --until-empty && tandem migrate down`,
+		Example: `  tandem relay --until-empty && tandem migrate down
+  tandem migrate down --to 7`,
 	}, sys, []*setting{databaseURL(&database), schemaName(&name), version64(&to)}, func(ctx context.Context) error {
 		return migrate(ctx, database, name, func(ctx context.Context, m *migrations.Migrator) error {
 			steps, err := m.DownTo(ctx, to)
@@ -90,9 +94,12 @@ func newMigrateStatus(sys system) *cobra.Command {
 	var name string
 	var asJSON bool
 	return configure(&cobra.Command{
-		Use:     "status",
-		Short:   "Show which migrations are applied",
-		Example: `  tandem migrate status --json | jq '.[] | select(.applied | not)'`,
+		Use:   "status",
+		Short: "Show which migrations are applied",
+		Long: `Shows each migration that this program has, and when it was applied to the schema.
+It changes nothing.`,
+		Example: `  tandem migrate status
+  tandem migrate status --json | jq '.[] | select(.applied | not)'`,
 	}, sys, []*setting{databaseURL(&database), schemaName(&name), once(&asJSON, "json", "for programs")}, func(ctx context.Context) error {
 		return migrate(ctx, database, name, func(ctx context.Context, m *migrations.Migrator) error {
 			steps, err := m.Status(ctx)
@@ -110,9 +117,10 @@ func newMigrateStatus(sys system) *cobra.Command {
 func newMigratePrint(sys system) *cobra.Command {
 	var name string
 	return configure(&cobra.Command{
-		Use:     "print",
-		Short:   "Print all migrations as one SQL script",
-		Long:    `Prints what "migrate up" runs in an empty database, for psql or another tool.`,
+		Use:   "print",
+		Short: "Print all migrations as one SQL script",
+		Long: `Prints what "tandem migrate up" runs in an empty database, for psql or another tool.
+No database is asked.`,
 		Example: `  tandem migrate print --schema events | psql shop`,
 	}, sys, []*setting{schemaName(&name)}, func(context.Context) error {
 		script, err := migrations.SQL(name)

@@ -177,6 +177,7 @@ func size(to *int, name, usage string, initial, least int) *setting {
 func toggle(to *bool, name, usage string) *setting {
 	return &setting{
 		name: name, usage: usage, toggle: true, initial: "false", allowed: "true or false", example: "true",
+		values: []string{"true", "false"},
 		parse: func(text string) (err error) {
 			if *to, err = strconv.ParseBool(text); err != nil {
 				return errors.New("it is neither true nor false")
@@ -229,7 +230,7 @@ func number(to *int64, name, usage string, least int64, shown string) *setting {
 func choice(to *string, name, usage, initial string, of ...string) *setting {
 	return &setting{
 		name: name, kind: strings.Join(of, "|"), usage: usage, initial: initial,
-		allowed: strings.Join(of, " or "), example: of[0],
+		allowed: strings.Join(of, " or "), example: of[0], values: of,
 		parse: func(text string) error {
 			if !slices.Contains(of, text) {
 				return errors.New("it is none of them")
@@ -256,7 +257,8 @@ func logLevel(to *slog.Level) *setting {
 func configFile() *setting {
 	return &setting{
 		name: "config", kind: "file", shown: "none",
-		usage: "a YAML file with a key for each flag",
+		usage:   "a YAML file with a key for each flag",
+		allowed: "a file's name", example: "/etc/tandem/tandem.yaml",
 		parse: func(string) error { return nil }, // it has been read by now
 	}
 }

@@ -16,7 +16,8 @@ func newParked(sys system) *cobra.Command {
 		Short: "Look at events that the broker has refused, and decide about them",
 		Long: `An event that the broker will never take as it is gets parked: it is kept with
 the reason, and later events of its key are held behind it, in order. Everything
-else goes on. Mend the cause, then redrive; or discard.`,
+else goes on. Mend the cause, then redrive; or discard. docs/operating.md has a runbook
+for each reason.`,
 	}, newParkedList(sys), newParkedShow(sys), newParkedRedrive(sys), newParkedDiscard(sys))
 }
 

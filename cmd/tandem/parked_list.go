@@ -42,6 +42,9 @@ func states(to *[]admin.State) *setting {
 	return stateFlag(to, admin.States(), "parked,held", "events in these states, or all", "deferred")
 }
 
+// allStates stands for every state.
+const allStates = "all"
+
 // stateFlag is a list of the states there are, or all of them.
 func stateFlag[S ~string](to *[]S, all []S, initially, usage, example string) *setting {
 	names := make([]string, 0, len(all))
@@ -52,12 +55,13 @@ func stateFlag[S ~string](to *[]S, all []S, initially, usage, example string) *s
 		name: "state", kind: "states", flagOnly: true, join: ",", shown: initially,
 		usage:   usage,
 		allowed: strings.Join(names, ", ") + ", more than one separated by commas, or all", example: example,
+		values: append(names, allStates),
 		parse: func(text string) error {
 			*to = nil
 			for name := range strings.SplitSeq(text, ",") {
 				state := S(strings.TrimSpace(name))
 				switch {
-				case state == "all":
+				case state == allStates:
 					*to = all
 					return nil
 				case !slices.Contains(all, state):

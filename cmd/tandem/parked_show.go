@@ -25,6 +25,9 @@ func newParkedShow(sys system) *cobra.Command {
 	cmd := idsAsArguments(configure(&cobra.Command{
 		Use:   "show",
 		Short: "Show all of one event that is set aside",
+		Long: `Shows one event that is parked, held, deferred or scheduled: when it was written and
+set aside, the broker's reason, its headers, its payload. A payload that is no text is
+shown in base64.`,
 		Example: `  tandem parked show 01890a5d-ac96-774b-bcce-b302099a8057
   tandem parked show 01890a5d-ac96-774b-bcce-b302099a8057 --raw > payload`,
 	}, sys, append([]*setting{id, once(&raw, "raw", "the payload's bytes and nothing else")}, o.reading()...), func(ctx context.Context) error {

@@ -22,7 +22,7 @@ func databaseURL(to **pgx.ConnConfig) *setting {
 // databaseLogin is databaseURL for a command that connects again and again, and
 // then wants to know the password's file.
 func databaseLogin(to **pgx.ConnConfig, file *string) *setting {
-	address := &setting{
+	login := &setting{
 		name: "database-url", kind: "url", required: true, secret: true,
 		usage:   "PostgreSQL's address; its password may stand in PGPASSWORD or in ~/.pgpass instead",
 		allowed: "a URL or a connection string of PostgreSQL's", example: "postgres://tandem:secret@localhost:5432/shop",
@@ -32,18 +32,21 @@ func databaseLogin(to **pgx.ConnConfig, file *string) *setting {
 		},
 	}
 	password := passwordFile(file, "database-password-file", "a file with PostgreSQL's password; read again for every connection", "/run/secrets/database-password")
-	address.also = []*setting{password}
-	address.check = func() []string {
+	login.also = []*setting{password}
+	login.redacted = func() string {
+		return fmt.Sprintf("%s@%s/%s (password hidden)", (*to).User, address(*to), (*to).Database)
+	}
+	login.check = func() []string {
 		if *to == nil || !password.given() {
 			return nil
 		}
-		if parameter(address.text, "password") != "" {
-			return both(address, password, "there can be one password only, and the address has one")
+		if parameter(login.text, "password") != "" {
+			return both(login, password, "there can be one password only, and the address has one")
 		}
 		(*to).Password, _ = readPassword(*file) // what is wrong with it has been said
 		return nil
 	}
-	return address
+	return login
 }
 
 // readAnew makes a new connection read everything again that may have been

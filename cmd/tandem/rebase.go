@@ -65,7 +65,7 @@ func rebase(ctx context.Context, sys system, database *pgx.ConnConfig, name stri
 		}
 		planned, err := relay.Rebase(ctx, database, name, relay.RebaseOptions{Publish: choice, DryRun: true})
 		if err != nil {
-			return explainRebase(err)
+			return explainRebase(err, database)
 		}
 		fmt.Fprintf(sys.stdout, "database %s at %s, schema %s: %s\nGo on? [y/N] ", database.Database, address(database), name, counted(planned))
 		if !confirmed(sys.stdin) {
@@ -74,7 +74,7 @@ func rebase(ctx context.Context, sys system, database *pgx.ConnConfig, name stri
 	}
 	result, err := relay.Rebase(ctx, database, name, relay.RebaseOptions{Publish: choice, DryRun: dryRun})
 	if err != nil {
-		return explainRebase(err)
+		return explainRebase(err, database)
 	}
 	if dryRun {
 		fmt.Fprintf(sys.stdout, "dry run: %s\n", counted(result))
@@ -89,11 +89,15 @@ func counted(r relay.RebaseResult) string {
 }
 
 // explainRebase says in flags what the package says in Go.
-func explainRebase(err error) error {
-	if errors.Is(err, relay.ErrEmptyCheckpoint) {
+func explainRebase(err error, database *pgx.ConnConfig) error {
+	var setup *relay.SetupError
+	switch {
+	case errors.Is(err, relay.ErrEmptyCheckpoint):
 		return fmt.Errorf("%w: give --publish-all or --publish-none", err)
+	case errors.As(err, &setup): // it says what to do
+		return err
 	}
-	return err
+	return explain(err, database)
 }
 
 func isTerminal(r io.Reader) bool {

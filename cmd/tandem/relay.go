@@ -8,76 +8,13 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
-	"slices"
 	"sync"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/tandem-outbox/tandem/relay"
 	"github.com/tandem-outbox/tandem/relay/relaykafka"
 )
-
-// relayOptions are the settings of "tandem relay".
-type relayOptions struct {
-	database     *pgx.ConnConfig
-	passwordFile string
-	kafka        kafkaOptions
-	schema       string
-	source       string
-	lease        time.Duration
-	startTimeout time.Duration
-	drainTimeout time.Duration
-	topicTimeout time.Duration
-	saveEvery    time.Duration
-	keepLeaves   int
-	syncStandbys bool
-	batchBytes   int
-	inFlight     int
-	untilEmpty   bool
-	httpAddr     string
-	observe      observeOptions
-	logFormat    string
-	logLevel     slog.Level
-}
-
-func (o *relayOptions) settings() []*setting {
-	lease := duration(&o.lease, "lease", "how long a relay that has vanished keeps others from taking over", 5*time.Second, 300*time.Millisecond)
-	saveEvery := duration(&o.saveEvery, "save-every", "the least time between two saves of the checkpoint; what came after the last one is published again if the relay is killed", 20*time.Millisecond, time.Millisecond)
-	saveEvery.check = func() []string {
-		if o.saveEvery < o.lease {
-			return nil
-		}
-		return []string{fmt.Sprintf("%s and %s: a relay that saves no more often than its lease runs out may lose the lease with nothing saved; allowed is a --save-every shorter than --lease, for example %s", saveEvery.named(), lease.named(), saveEvery.example)}
-	}
-	batch := size(&o.batchBytes, "batch-bytes", "the most that one request to Kafka carries, below the brokers' message.max.bytes", 900_000, 1000)
-	inFlight := size(&o.inFlight, "bytes-in-flight", "the most that is read and not acknowledged yet; the relay needs some four times as much memory", 16<<20, 4<<20)
-	inFlight.check = func() []string {
-		if o.batchBytes <= o.inFlight {
-			return nil
-		}
-		return []string{fmt.Sprintf("%s and %s: a request carries no more than is in flight; allowed is a --batch-bytes up to --bytes-in-flight, for example %s", batch.named(), inFlight.named(), batch.example)}
-	}
-	return slices.Concat([]*setting{databaseLogin(&o.database, &o.passwordFile)}, o.kafka.settings(), []*setting{
-		schemaName(&o.schema),
-		source(&o.source),
-		lease,
-		duration(&o.startTimeout, "start-timeout", "how long to wait at the start for what cannot be reached", 30*time.Second, time.Millisecond),
-		duration(&o.drainTimeout, "drain-timeout", "how long to go on publishing what was read, once told to stop", 10*time.Second, time.Millisecond),
-		duration(&o.topicTimeout, "topic-timeout", "how long events wait in memory for a topic or partition that cannot be written to, before they are set aside in the database", 5*time.Second, time.Millisecond),
-		saveEvery,
-		batch,
-		inFlight,
-		keepLeaves(&o.keepLeaves),
-		toggle(&o.syncStandbys, "sync-standbys", "publish only what is on the standbys of synchronous_standby_names too; while they are away, nothing"),
-		toggle(&o.untilEmpty, "until-empty", "end when everything that was visible at the start is published, set aside or dropped"),
-		httpAddr(&o.httpAddr),
-	}, o.observe.settings(), []*setting{
-		choice(&o.logFormat, "log-format", "the form of the log, which goes to stderr", "text", "text", "json"),
-		logLevel(&o.logLevel),
-	})
-}
 
 func newRelay(sys system) *cobra.Command {
 	var o relayOptions
@@ -146,7 +83,7 @@ func runRelay(ctx context.Context, sys system, o *relayOptions) error {
 		defer stop()
 	}
 	if err := untilAborted(ctx, sys.abort, r, log); err != nil {
-		return err
+		return explainStart(err)
 	}
 	if o.untilEmpty && ctx.Err() == nil {
 		printCounts(sys, r.Stats())

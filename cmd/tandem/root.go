@@ -8,6 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
+	"github.com/tandem-outbox/tandem/relay"
 )
 
 const (
@@ -26,7 +29,7 @@ func run(ctx context.Context, args []string, sys system) int {
 	}
 	var failed *failure
 	if errors.As(err, &failed) {
-		fmt.Fprintf(sys.stderr, "%s: %s\n", cmd.CommandPath(), oneLine(failed.err))
+		fmt.Fprintf(sys.stderr, "%s: %s%s\n", cmd.CommandPath(), oneLine(failed.err), runbook(failed.err))
 		return exitFailed
 	}
 	var wrong *usageError
@@ -63,7 +66,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	root.SetOut(sys.stdout)
 	root.SetErr(sys.stderr)
 	root.SetIn(sys.stdin)
-	root.AddCommand(newMigrate(sys), newRelay(sys), newParked(sys), newReplay(sys), newInbox(sys), newRebase(sys), newStatus(sys), newDoctor(sys), newBench(sys), newVersion(sys))
+	root.AddCommand(newInit(sys), newMigrate(sys), newRelay(sys), newParked(sys), newReplay(sys), newInbox(sys), newRebase(sys), newStatus(sys), newDoctor(sys), newBench(sys), newConfig(sys), newCompletion(sys), newVersion(sys))
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	return root
 }
 
@@ -94,8 +98,29 @@ func (u *usageError) Error() string {
 	return fmt.Sprintf("%d problems\n  %s", len(u.problems), strings.Join(u.problems, "\n  "))
 }
 
-// oneLine is an error's text without the line breaks that drivers put into it.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// oneLine is an error's text without the line breaks that drivers put into it, and
+// without lines that come again: the addresses of a host mostly fail alike.
+func oneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		line = strings.Join(strings.Fields(line), " ")
+		if n := len(lines); n > 0 && strings.HasPrefix(line, lines[n-1]) {
+			lines[n-1] = line
+		} else if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(lines, ", "), ":, ", ": ")
+}
+
+// runbook is where more is written about what keeps a relay from starting.
+func runbook(err error) string {
+	var setup *relay.SetupError
+	if !errors.As(err, &setup) || setup.Code == "" {
+		return ""
+	}
+	return "; see " + advice.Runbook(setup.Code)
+}
 
 // subcommands is a command that is only a name for those below it.
 func subcommands(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {

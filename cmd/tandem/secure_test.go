@@ -42,7 +42,7 @@ func TestContradictionsNameBothSides(t *testing.T) {
 		{"mechanism alone", []string{"--kafka-sasl-mechanism=scram-sha-256"}, [][]string{{"--kafka-sasl-mechanism", "scram-sha-256", "without --kafka-sasl-username"}}},
 		{"name without password", []string{"--kafka-sasl-mechanism=plain", "--kafka-sasl-username=u"}, [][]string{{"--kafka-sasl-username", `"u"`, "without --kafka-sasl-password-file"}}},
 		{"password without mechanism", []string{"--kafka-sasl-password", secret, "--kafka-sasl-username=u"}, [][]string{
-			{"--kafka-sasl-username", "without --kafka-sasl-mechanism", "example plain"}, {"--kafka-sasl-password (value hidden)", "without --kafka-sasl-mechanism"},
+			{"--kafka-sasl-username", "without --kafka-sasl-mechanism", "example scram-sha-512"}, {"--kafka-sasl-password (value hidden)", "without --kafka-sasl-mechanism"},
 		}},
 		{"password without name", []string{"--kafka-sasl-mechanism=plain", "--kafka-sasl-password", secret}, [][]string{
 			{"--kafka-sasl-mechanism", "without --kafka-sasl-username"}, {"--kafka-sasl-password (value hidden)", "without --kafka-sasl-username"},
@@ -75,9 +75,7 @@ func problemsOf(t *testing.T, o *relayOptions, args ...string) []string {
 	t.Helper()
 	cmd := newRelay(system{})
 	settings := o.settings()
-	for _, s := range settings {
-		settings = append(settings, s.also...)
-	}
+	settings = withAlso(settings)
 	require.NoError(t, cmd.ParseFlags(args))
 	for _, s := range settings {
 		s.text = cmd.Flags().Lookup(s.name).Value.String()

@@ -18,12 +18,15 @@ type setting struct {
 	shown    string // the default for the help, where it depends on others
 	allowed  string // for people whose value was refused
 	example  string
+	values   []string // all that are allowed, where they can be counted
 	required bool
 	secret   bool   // the value is not repeated in messages
 	flagOnly bool   // says something about one call, not about a system
 	notEmpty bool   // to give it without a value is an error, not as if it were not given
 	toggle   bool   // may stand without a value
 	join     string // given again it adds, after this; empty means that it replaces
+
+	redacted func() string // a secret value without its secret, for people; optional
 
 	parse func(text string) error // keeps the value; the error says what is wrong with text
 	// check is called when every setting of the command has been taken, and says

@@ -34,7 +34,7 @@ func loading(env []string, args ...string) (loaded, []string) {
 		problems = load(cmd, env, append(settings, configFile()))
 		return nil
 	}
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil would be those of the test
 	if err := cmd.Execute(); err != nil {
 		problems = append(problems, err.Error())
 	}

@@ -16,34 +16,45 @@ func newVersion(sys system) *cobra.Command {
 	return configure(&cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
+		Long: `Prints the version of tandem and of the Go that built it, for which system, and the
+commit where that is known: it is not where tandem was built from an archive or by
+"go install" with a version.`,
+		Example: `  tandem version`,
 	}, sys, nil, func(context.Context) error {
-		fmt.Fprintln(sys.stdout, versionText())
+		info, _ := debug.ReadBuildInfo()
+		fmt.Fprintln(sys.stdout, versionText(version, info))
 		return nil
 	})
 }
 
 // releaseText is the version alone.
 func releaseText() string {
-	release := version
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "(devel)" {
-		release = cmp.Or(release, info.Main.Version)
-	}
-	return cmp.Or(release, "dev")
+	info, _ := debug.ReadBuildInfo()
+	return releaseOf(version, info)
 }
 
-// versionText is the linker's version, else what the module system knows, and the
-// schema's version that the program is written for.
-func versionText() string {
-	var revision, modified string
-	if info, ok := debug.ReadBuildInfo(); ok {
+// releaseOf is the linker's version, else what the module system knows: the tag that
+// "go install" was asked for, or the commit of a clone that "go build" looked at.
+func releaseOf(stamped string, info *debug.BuildInfo) string {
+	if info != nil && info.Main.Version != "(devel)" {
+		stamped = cmp.Or(stamped, info.Main.Version)
+	}
+	return cmp.Or(stamped, "dev")
+}
+
+// versionText is all that is known, and the schema's version that the program is
+// written for.
+func versionText(stamped string, info *debug.BuildInfo) string {
+	var commit, modified string
+	if info != nil {
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision":
-				revision = ", commit " + s.Value
+				commit = ", commit " + s.Value
 			case s.Key == "vcs.modified" && s.Value == "true":
 				modified = ", modified"
 			}
 		}
 	}
-	return fmt.Sprintf("tandem %s (%s, %s/%s%s%s, schema %d)", releaseText(), runtime.Version(), runtime.GOOS, runtime.GOARCH, revision, modified, schema.Version)
+	return fmt.Sprintf("tandem %s (%s, %s/%s%s%s, schema %d)", releaseOf(stamped, info), runtime.Version(), runtime.GOOS, runtime.GOARCH, commit, modified, schema.Version)
 }

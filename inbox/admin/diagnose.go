@@ -36,7 +36,7 @@ func (o *Operator) Diagnose(ctx context.Context) ([]Finding, error) {
 	}
 	d.storage()
 	if used {
-		d.add(advice.Doubtful, "this login may not see what consumers of Kafka have set aside, nor whether they work",
+		d.add(advice.InboxHidden, advice.Doubtful, "this login may not see what consumers of Kafka have set aside, nor whether they work",
 			"what is wrong there is not looked for", "GRANT tandem_consumer TO the login, or run it with a consumer's")
 	}
 	return d.found, nil
@@ -61,13 +61,13 @@ type diagnosis struct {
 	found []Finding
 }
 
-func (d *diagnosis) add(severity advice.Severity, problem, why, remedy string) {
-	d.found = append(d.found, Finding{Severity: severity, Problem: problem, Why: why, Remedy: schema.Rewrite(remedy, d.Schema)})
+func (d *diagnosis) add(code string, severity advice.Severity, problem, why, remedy string) {
+	d.found = append(d.found, Finding{Code: code, Severity: severity, Problem: problem, Why: why, Remedy: schema.Rewrite(remedy, d.Schema)})
 }
 
 func (d *diagnosis) parked(c Consumer) {
 	if c.Aside.Parked > 0 {
-		d.add(advice.Wrong, fmt.Sprintf("consumer %s: %d messages are parked, and %d held behind what is set aside", c.Consumer, c.Aside.Parked, c.Aside.Held),
+		d.add(advice.InboxParked, advice.Wrong, fmt.Sprintf("consumer %s: %d messages are parked, and %d held behind what is set aside", c.Consumer, c.Aside.Parked, c.Aside.Held),
 			"they could not be handled, and their effects are missing",
 			fmt.Sprintf("tandem inbox parked list --consumer %s, mend the cause, then tandem inbox parked redrive or discard", shellWord(c.Consumer)))
 	}
@@ -87,16 +87,16 @@ func (d *diagnosis) owners(c Consumer) {
 			if p.Why != "" {
 				why = ": " + p.Why
 			}
-			d.add(advice.Wrong, fmt.Sprintf("consumer %s: %s is blocked%s", c.Consumer, name, why),
+			d.add(advice.InboxBlocked, advice.Wrong, fmt.Sprintf("consumer %s: %s is blocked%s", c.Consumer, name, why),
 				"nothing of that partition is handled", "mend what it says; it goes on by itself")
 		}
 	}
 	switch {
 	case waiting > 0:
-		d.add(advice.Wrong, fmt.Sprintf("consumer %s: nobody consumes %s, where %d messages are set aside", c.Consumer, some(gone), waiting),
+		d.add(advice.InboxUnconsumed, advice.Wrong, fmt.Sprintf("consumer %s: nobody consumes %s, where %d messages are set aside", c.Consumer, some(gone), waiting),
 			"those are handled by the partition's owner alone: nothing is tried again, and what is asked for stays", "start the consumer")
 	case len(gone) > 0:
-		d.add(advice.Doubtful, fmt.Sprintf("consumer %s: nobody consumes %s", c.Consumer, some(gone)),
+		d.add(advice.InboxUnconsumed, advice.Doubtful, fmt.Sprintf("consumer %s: nobody consumes %s", c.Consumer, some(gone)),
 			"messages wait in Kafka, which deletes them when they are too old",
 			fmt.Sprintf("start the consumer; if it has gone for good, as the schema's owner: DELETE FROM tandem.inbox_partition WHERE consumer = '%s'", strings.ReplaceAll(c.Consumer, "'", "''")))
 	}
@@ -111,7 +111,7 @@ func (d *diagnosis) storage() {
 	if until != nil {
 		ends = "has leaves until " + until.UTC().Format(time.DateOnly)
 	}
-	d.add(advice.Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "tandem inbox maintain; the relay and every consumer do it every hour")
+	d.add(advice.InboxStorage, advice.Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "tandem inbox maintain; the relay and every consumer do it every hour")
 }
 
 // some names five of many.

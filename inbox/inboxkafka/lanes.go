@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
+	"github.com/tandem-outbox/tandem/inbox/internal/cloudevent"
 )
 
 const (
@@ -210,7 +211,7 @@ func (p *partition) fetchDue(ctx context.Context) {
 		return
 	}
 	for i := range items {
-		attributes(&items[i].Message)
+		cloudevent.Read(&items[i].Message)
 	}
 	p.aside.items, p.aside.all, p.aside.lanes = items, whole, due
 	for _, name := range due {

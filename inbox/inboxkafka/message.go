@@ -1,15 +1,13 @@
 package inboxkafka
 
 import (
-	"time"
-
 	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/internal/cloudevent"
 )
 
-// message copies a record, and reads the attributes of CloudEvents' Kafka
-// binding (binary mode) from its headers.
+// message copies a record, and reads the attributes of CloudEvents from its headers.
 func message(topic string, partition int, r *protocol.Record) (inbox.Message, error) {
 	key, err := content(r.Key)
 	if err != nil {
@@ -31,31 +29,8 @@ func message(topic string, partition int, r *protocol.Record) (inbox.Message, er
 		m.Headers[i] = inbox.Header{Name: h.Key, Value: h.Value}
 	}
 	m.Sent = r.Time.UTC()
-	attributes(&m)
+	cloudevent.Read(&m)
 	return m, nil
-}
-
-// attributes reads what the headers say.
-func attributes(m *inbox.Message) {
-	m.ID, m.Type, m.Source, m.ContentType, m.Time = "", "", "", "", m.Sent
-	for i := len(m.Headers) - 1; i >= 0; i-- { // of those of one name the first counts
-		h := &m.Headers[i]
-		switch h.Name {
-		case "ce_id":
-			m.ID = string(h.Value)
-		case "ce_type":
-			m.Type = string(h.Value)
-		case "ce_source":
-			m.Source = string(h.Value)
-		case "content-type":
-			m.ContentType = string(h.Value)
-		case "ce_time":
-			var err error
-			if m.Time, err = time.Parse(time.RFC3339, string(h.Value)); err != nil {
-				m.Time = m.Sent
-			}
-		}
-	}
 }
 
 func content(b protocol.Bytes) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
+	"github.com/tandem-outbox/tandem/inbox/internal/cloudevent"
 )
 
 // A message that was held behind its key, and is not any more, is asked for its
@@ -20,7 +21,7 @@ func TestTheIDOfAMessageIsMadeOfWhatCame(t *testing.T) {
 	}.withDefaults()
 	p := &partition{member: &member{Consumer: &Consumer{config: config}}}
 	m := inbox.Message{Key: []byte("k"), Value: []byte("v"), Headers: []inbox.Header{{Name: "ce_id", Value: []byte("1")}}, Attempt: 1}
-	attributes(&m)
+	cloudevent.Read(&m)
 	q := &queue{items: []apply.Item{{Message: m}}, limit: 1}
 	plan := func() *apply.Item {
 		n, err := p.plan(q)

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
-	"unicode/utf8"
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
+	"github.com/tandem-outbox/tandem/inbox/internal/cloudevent"
 	"github.com/tandem-outbox/tandem/inbox/internal/ids"
 	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 )
@@ -120,7 +119,7 @@ func (e *StoppedError) Unwrap() error { return e.Err }
 func (c *Config) prepare(item *apply.Item) error {
 	m := &item.Message
 	item.Prepared = true
-	if err := malformed(m); err != nil && !item.Redriven {
+	if err := cloudevent.Problem(m); err != nil && !item.Redriven {
 		if done, err := c.judge(item, c.Policies.Malformed, outcome.Malformed, err, "the producer sends what is no CloudEvent; a redrive hands it to the handler as it is"); done {
 			return err
 		}
@@ -199,39 +198,6 @@ func (c *Config) identify(m inbox.Message) (id string, err error) {
 		return "", errNoID
 	}
 	return id, nil
-}
-
-// malformed says what is wrong with the attributes of CloudEvents. A message
-// that has none of them is no CloudEvent, which is not wrong.
-func malformed(m *inbox.Message) error {
-	var errs []error
-	seen := map[string]string{}
-	for _, h := range m.Headers {
-		if len(h.Name) < 3 || h.Name[:3] != "ce_" {
-			continue
-		}
-		value := string(h.Value)
-		before, again := seen[h.Name]
-		seen[h.Name] = value
-		switch {
-		case !utf8.Valid(h.Value):
-			errs = append(errs, fmt.Errorf("header %.80q is not UTF-8", h.Name))
-		case again && before != value:
-			errs = append(errs, fmt.Errorf("header %.80q is there twice, with different values", h.Name))
-		case h.Name == "ce_specversion" && value != "1.0":
-			errs = append(errs, fmt.Errorf("header ce_specversion is %.20q, not \"1.0\"", value))
-		case h.Name == "ce_time" && !isTime(value):
-			errs = append(errs, fmt.Errorf("header ce_time is %.80q, which is no time of RFC 3339", value))
-		case (h.Name == "ce_id" || h.Name == "ce_type" || h.Name == "ce_source") && value == "":
-			errs = append(errs, fmt.Errorf("header %s is empty", h.Name))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func isTime(s string) bool {
-	_, err := time.Parse(time.RFC3339, s)
-	return err == nil
 }
 
 // Hold says what waits behind a message that is set aside.

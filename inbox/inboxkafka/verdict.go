@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
+	"github.com/tandem-outbox/tandem/inbox/internal/cloudevent"
 	"github.com/tandem-outbox/tandem/inbox/internal/outcome"
 )
 
@@ -53,7 +54,7 @@ func (p *partition) hold(item *apply.Item, lane apply.Lane) {
 		return
 	}
 	item.Verdict.ID = item.Message.ID
-	attributes(&item.Message) // the id of the message again, not the one that was made of it
+	cloudevent.Read(&item.Message) // the id of the message again, not the one that was made of it
 	item.Prepared = false
 }
 

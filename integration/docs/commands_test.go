@@ -16,7 +16,7 @@ import (
 // theirs are the programs that a block of console may call and nothing here checks
 // the arguments of, but for files of this repository.
 var theirs = []string{
-	"cd", "cp", "curl", "docker", "export", "git", "install", "journalctl", "kubectl", "kafka-topics.sh", "kcat",
+	"cd", "cp", "curl", "docker", "export", "git", "install", "journalctl", "kubectl", "kafka-configs.sh", "kafka-topics.sh", "kcat",
 	"mkdir", "pip", "psql", "python3", "sudo", "systemctl", "systemd-creds", "useradd", ".venv/bin/pip", ".venv/bin/python",
 }
 

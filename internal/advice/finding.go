@@ -12,6 +12,7 @@ const (
 
 // Finding is one thing that tandem doctor tells.
 type Finding struct {
+	Code     string   `json:"code"` // its heading in docs/operating.md, such as "no-relay"
 	Severity Severity `json:"severity"`
 	Problem  string   `json:"problem"`
 	Why      string   `json:"why"`

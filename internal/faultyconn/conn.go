@@ -22,7 +22,7 @@ func (l *Line) wrap(c net.Conn) net.Conn {
 // pass returns how much of b passes before the connection fails, if it does.
 func (c *conn) pass(m *messages, b []byte) (n int, breaks bool) {
 	for begin, end := range m.in(b) {
-		if how, now := c.line.begins(); now {
+		if how, now := c.line.begins(m == &c.out, b[begin:end]); now {
 			if how == Cut {
 				begin += (end - begin + 1) / 2
 			}

@@ -32,6 +32,7 @@ type Line struct {
 	passed int // messages since Break, in both directions and of all connections
 	at     int
 	how    How
+	watch  func(sent bool, message []byte)
 }
 
 // New returns a line on which nothing fails yet.
@@ -43,6 +44,15 @@ func (l *Line) Break(at int, how How) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.passed, l.at, l.how = 0, at, how
+}
+
+// Watch calls f for each message of any connection when it begins, before it passes:
+// sent is one from this side, and of message there is as much as is at hand. Calls do
+// not overlap.
+func (l *Line) Watch(f func(sent bool, message []byte)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch = f
 }
 
 // Broken tells whether there was such a message.
@@ -75,20 +85,30 @@ func (l *Line) EachFrom(first, step int, try func(at int, how How)) (disturbed i
 }
 
 // begins counts a message, and tells whether it is the one.
-func (l *Line) begins() (how How, breaks bool) {
+func (l *Line) begins(sent bool, message []byte) (how How, breaks bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.passed++
+	if l.watch != nil {
+		l.watch(sent, message)
+	}
 	return l.how, l.passed == l.at
 }
 
 // Dial is for clients: [github.com/jackc/pgx/v5/pgconn.Config.DialFunc], for one.
 func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+	return l.Through((&net.Dialer{}).DialContext)(ctx, network, address)
+}
+
+// Through is Dial with another way of dialling.
+func (l *Line) Through(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return l.wrap(c), nil
 	}
-	return l.wrap(c), nil
 }
 
 // Listen is for servers in this process: kfake.ListenFn, for one.

@@ -140,3 +140,15 @@ func TestExclusivelyKeepsOthersOut(t *testing.T) {
 	}
 	require.Zero(t, collisions.Load())
 }
+
+// Two listeners of one server do not get the same port.
+func TestFreePortIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	given := map[int]bool{}
+	for range 1000 { // of 15,000: drawn blindly, some would come twice
+		port, err := localproc.FreePort()
+		require.NoError(t, err)
+		require.False(t, given[port])
+		given[port] = true
+	}
+}

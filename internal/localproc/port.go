@@ -5,9 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
 )
 
-// FreePort returns a port of 127.0.0.1 that nothing listens on. It lies below
+// given are the ports that this process was given, to listen on soon.
+var given sync.Map
+
+// FreePort returns a port of 127.0.0.1 that nothing listens on, and never the same
+// one twice: a server may ask for several before it listens on any. It lies below
 // the range from which systems take the ports of outgoing connections, so that
 // a server that is restarted finds its port still free.
 func FreePort() (int, error) {
@@ -20,6 +25,9 @@ func FreePort() (int, error) {
 		}
 		if err := l.Close(); err != nil {
 			return 0, err
+		}
+		if _, again := given.LoadOrStore(port, true); again {
+			continue
 		}
 		return port, nil
 	}

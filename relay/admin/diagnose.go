@@ -54,8 +54,8 @@ type diagnosis struct {
 	found  []Finding
 }
 
-func (d *diagnosis) add(severity Severity, problem, why, remedy string) {
-	d.found = append(d.found, Finding{Severity: severity, Problem: problem, Why: why, Remedy: schema.Rewrite(remedy, d.Schema)})
+func (d *diagnosis) add(code string, severity Severity, problem, why, remedy string) {
+	d.found = append(d.found, Finding{Code: code, Severity: severity, Problem: problem, Why: why, Remedy: schema.Rewrite(remedy, d.Schema)})
 }
 
 func (d *diagnosis) relays() {
@@ -63,7 +63,7 @@ func (d *diagnosis) relays() {
 	for _, r := range d.Relays {
 		switch {
 		case r.Silent && r.Leads:
-			d.add(Doubtful, fmt.Sprintf("relay %s holds the lease and has not been heard of for %s", r.Holder, since(d.At, r.SeenAt)),
+			d.add(advice.RelaySilent, Doubtful, fmt.Sprintf("relay %s holds the lease and has not been heard of for %s", r.Holder, since(d.At, r.SeenAt)),
 				"it may hang, or tandem.relay be locked: status and doctor see no stages", "look at its log")
 		case r.Silent: // one that was killed
 		case !r.Leads:
@@ -72,30 +72,30 @@ func (d *diagnosis) relays() {
 	}
 	switch {
 	case !d.Lease.Held && d.Lease.Epoch == 0:
-		d.add(Wrong, "no relay has ever worked here", "events stay in the log", "tandem relay")
+		d.add(advice.NoRelay, Wrong, "no relay has ever worked here", "events stay in the log", "tandem relay")
 	case !d.Lease.Held:
-		d.add(Wrong, fmt.Sprintf("no relay works; the last was %s", d.Lease.Holder), "events stay in the log, which grows", "tandem relay")
+		d.add(advice.NoRelay, Wrong, fmt.Sprintf("no relay works; the last was %s", d.Lease.Holder), "events stay in the log, which grows", "tandem relay")
 	case standbys == 0:
-		d.add(Doubtful, "no relay stands by", "when the one that works is gone, events wait until somebody starts another", "run tandem relay on another machine too")
+		d.add(advice.NoStandby, Doubtful, "no relay stands by", "when the one that works is gone, events wait until somebody starts another", "run tandem relay on another machine too")
 	}
 }
 
 func (d *diagnosis) backlog() {
 	if d.Lag.Seconds > d.limits.Lag.Seconds() && d.Lease.Held {
-		d.add(Wrong, fmt.Sprintf("%d events are not published, the oldest is %s old", d.Lag.Events, age(d.Lag.Seconds)),
+		d.add(advice.Lag, Wrong, fmt.Sprintf("%d events are not published, the oldest is %s old", d.Lag.Events, age(d.Lag.Seconds)),
 			"consumers work on what was true then", "tandem status: its stages and topics say where they wait")
 	}
 	for _, t := range d.Topics {
 		if t.Trouble != "" {
-			d.add(Wrong, fmt.Sprintf("topic %s: %s", t.Topic, t.Trouble), "its events wait", "mend the topic; its events go on by themselves")
+			d.add(advice.TopicTrouble, Wrong, fmt.Sprintf("topic %s: %s", t.Topic, t.Trouble), "its events wait", "mend the topic; its events go on by themselves")
 		}
 	}
 	for _, warning := range d.Warnings {
-		d.add(Doubtful, warning, "the log's disk may fill up, and then writers fail", "tandem status: see where events wait")
+		d.add(advice.Backlog, Doubtful, warning, "the log's disk may fill up, and then writers fail", "tandem status: see where events wait")
 	}
 	const leaf = 1 << 17
 	if needed := int(d.Lag.Events/leaf) + 2 + d.limits.Leaves; d.Log.LeavesUse > needed+1 {
-		d.add(Doubtful, fmt.Sprintf("the log has %d leaves in use, where %d would do for %d events", d.Log.LeavesUse, needed, d.Lag.Events),
+		d.add(advice.LogSpace, Doubtful, fmt.Sprintf("the log has %d leaves in use, where %d would do for %d events", d.Log.LeavesUse, needed, d.Lag.Events),
 			"published events take space that is not given back", "tandem status: end the transactions that hold leaves back, if there are any")
 	}
 }
@@ -106,7 +106,7 @@ func (d *diagnosis) setAside() {
 		least = "at least "
 	}
 	if d.Aside.Parked > 0 {
-		d.add(Wrong, fmt.Sprintf("%s%d events are parked, and %d held behind them", least, d.Aside.Parked, d.Aside.Held),
+		d.add(advice.Parked, Wrong, fmt.Sprintf("%s%d events are parked, and %d held behind them", least, d.Aside.Parked, d.Aside.Held),
 			"the broker has refused them; the keys wait", "tandem parked list, then tandem parked redrive or discard")
 	}
 	if d.Aside.Deferred > 0 {
@@ -116,7 +116,7 @@ func (d *diagnosis) setAside() {
 				topics = append(topics, t.Topic)
 			}
 		}
-		d.add(Wrong, fmt.Sprintf("%s%d events are deferred, for %s", least, d.Aside.Deferred, strings.Join(topics, ", ")),
+		d.add(advice.Deferred, Wrong, fmt.Sprintf("%s%d events are deferred, for %s", least, d.Aside.Deferred, strings.Join(topics, ", ")),
 			"the topic could not be written to", "mend the topic (does it exist, may the relay write to it?); its events go on by themselves")
 	}
 }
@@ -133,12 +133,12 @@ func (d *diagnosis) holding() {
 		if t.Hidden {
 			about = "of which this login sees no more"
 		}
-		d.add(Doubtful, fmt.Sprintf("a transaction of %s (%s, pid %d), %s, is open: %s", t.User, t.Application, t.PID, about, t.Query), what,
+		d.add(advice.OpenTx, Doubtful, fmt.Sprintf("a transaction of %s (%s, pid %d), %s, is open: %s", t.User, t.Application, t.PID, about, t.Query), what,
 			fmt.Sprintf("find out what it waits for, or SELECT pg_terminate_backend(%d)", t.PID))
 	}
 	for _, p := range d.Prepared {
 		if p.Seconds > d.limits.Transaction.Seconds() {
-			d.add(Doubtful, fmt.Sprintf("prepared transaction %s of %s is %s old", p.ID, p.Owner, age(p.Seconds)),
+			d.add(advice.PreparedTx, Doubtful, fmt.Sprintf("prepared transaction %s of %s is %s old", p.ID, p.Owner, age(p.Seconds)),
 				"if it wrote events they are not seen, and their leaves not given back; nothing is vacuumed behind it",
 				fmt.Sprintf("COMMIT PREPARED '%[1]s' or ROLLBACK PREPARED '%[1]s'", strings.ReplaceAll(p.ID, "'", "''")))
 		}
@@ -165,17 +165,17 @@ func (d *diagnosis) durability(ctx context.Context, conn *pgx.Conn) error {
 
 func (d *diagnosis) settings(fsync, pages, commit string, roles []string) {
 	if fsync == "off" {
-		d.add(Wrong, "the server runs with fsync = off", "a crash of its machine loses commits, also of events that were published", "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()")
+		d.add(advice.FsyncOff, Wrong, "the server runs with fsync = off", "a crash of its machine loses commits, also of events that were published", "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()")
 	}
 	if pages == "off" {
-		d.add(Doubtful, "the server runs with full_page_writes = off", "a crash of its machine may leave torn pages, unless the disk writes them whole", "ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()")
+		d.add(advice.PageWritesOff, Doubtful, "the server runs with full_page_writes = off", "a crash of its machine may leave torn pages, unless the disk writes them whole", "ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()")
 	}
 	const why = "a crash loses the last commits, business rows and events alike; nothing is published before it is durable"
 	if commit == "off" {
-		d.add(Doubtful, "synchronous_commit is off for this login", why, "ALTER SYSTEM, ALTER DATABASE or ALTER ROLE … SET synchronous_commit = on")
+		d.add(advice.SyncCommitOff, Doubtful, "synchronous_commit is off for this login", why, "ALTER SYSTEM, ALTER DATABASE or ALTER ROLE … SET synchronous_commit = on")
 	}
 	if len(roles) > 0 {
-		d.add(Doubtful, "synchronous_commit is off for "+strings.Join(roles, ", "), why, "ALTER ROLE … SET synchronous_commit = on, if its events matter")
+		d.add(advice.SyncCommitOff, Doubtful, "synchronous_commit is off for "+strings.Join(roles, ", "), why, "ALTER ROLE … SET synchronous_commit = on, if its events matter")
 	}
 }
 

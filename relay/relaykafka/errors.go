@@ -59,6 +59,7 @@ var rulings = map[kafka.Error]ruling{
 	kafka.LeaderNotAvailable:                 {relay.Retry, "the partition has no leader: look for brokers that are down"},
 	kafka.UnsupportedSASLMechanism:           {relay.Retry, hintMechanism},
 	kafka.SASLAuthenticationFailed:           {relay.Retry, hintPassword},
+	kafka.IllegalSASLState:                   {relay.Retry, "this listener of the brokers takes no SASL login: leave the login out, or give the address of the listener that takes one"},
 	kafka.UnsupportedVersion:                 {relay.Retry, "the brokers are too old or too new for this client: Apache Kafka 0.11 or newer is needed"},
 	kafka.InvalidRequest:                     {relay.Retry, "the brokers do not understand the request, their logs say why"},
 	kafka.TransactionalIDAuthorizationFailed: {relay.Retry, "the brokers see a transaction where there is none: look for a proxy in between"},

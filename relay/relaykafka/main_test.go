@@ -3,7 +3,7 @@ package relaykafka
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testservers.Main(m) }

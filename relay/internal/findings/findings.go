@@ -14,6 +14,7 @@ import (
 
 // Finding is one thing that is wrong, in words for an operator.
 type Finding struct {
+	Code    string // its heading in docs/operating.md, such as "log-index"
 	Problem string // what is wrong, and where
 	Why     string // what it leads to
 	Remedy  string // what to do; SQL is to be run by the owner of the schema
@@ -50,8 +51,8 @@ type look struct {
 	found  []Finding
 }
 
-func (l *look) add(problem, why, remedy string) {
-	l.found = append(l.found, Finding{Problem: l.in(problem), Why: l.in(why), Remedy: l.in(remedy)})
+func (l *look) add(code, problem, why, remedy string) {
+	l.found = append(l.found, Finding{Code: code, Problem: l.in(problem), Why: l.in(why), Remedy: l.in(remedy)})
 }
 
 // in puts the schema's own name into a text written for the default one.

@@ -103,6 +103,7 @@ func TestSchema(t *testing.T) {
 			require.Len(t, found, 1, "%v", found)
 			require.Contains(t, found[0].Problem, c.problem)
 			require.NotEmpty(t, found[0].Why)
+			require.NotEmpty(t, found[0].Code)
 			if c.mend == "" {
 				c.mend = found[0].Remedy
 			}

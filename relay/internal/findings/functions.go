@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 // sqlFunctions: $1 the schema. What the last migration has recorded of each
@@ -29,7 +31,7 @@ func (l *look) functions() error {
 		return err
 	}
 	if len(recorded) == 0 {
-		l.add("tandem.settings does not say how Tandem's functions were made", "it cannot be told whether one was replaced", "restore its column functions from a dump, or from another database of this version")
+		l.add(advice.FunctionsUnknown, "tandem.settings does not say how Tandem's functions were made", "it cannot be told whether one was replaced", "restore its column functions from a dump, or from another database of this version")
 	}
 	var replaced, gone []string
 	for _, name := range slices.Sorted(maps.Keys(recorded)) {
@@ -42,10 +44,10 @@ func (l *look) functions() error {
 	}
 	const remedy = "take the definition from tandem migrate print, with CREATE OR REPLACE"
 	if len(replaced) > 0 {
-		l.add("not as the migrations made it: "+qualified(replaced), "what Tandem promises was tested with its own functions", remedy)
+		l.add(advice.FunctionsReplaced, "not as the migrations made it: "+qualified(replaced), "what Tandem promises was tested with its own functions", remedy)
 	}
 	if len(gone) > 0 {
-		l.add("dropped: "+qualified(gone), "whoever calls it fails", strings.Replace(remedy, " OR REPLACE", "", 1)+"; then SELECT tandem.grant_roles()")
+		l.add(advice.FunctionsDropped, "dropped: "+qualified(gone), "whoever calls it fails", strings.Replace(remedy, " OR REPLACE", "", 1)+"; then SELECT tandem.grant_roles()")
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 // sqlSession is the server session that a statement runs in: a process, of one
@@ -35,6 +37,7 @@ func Pooler(ctx context.Context, a, b *pgx.Conn) ([]Finding, error) {
 		}
 		if of[conn] != session || of[a] == of[b] {
 			return []Finding{{
+				Code:    advice.Pooler,
 				Problem: "there is a pooler before the database that shares its sessions between connections, transaction by transaction",
 				Why:     "what the relay sets and prepares in a session would meet other clients, and be missing where it is needed",
 				Remedy:  "give the server's own address, or one of a pool in session mode (pool_mode=session in PgBouncer)",

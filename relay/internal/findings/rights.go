@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 // needs is what a relay and its commands need, beside the leaves: the grants of
@@ -65,10 +67,10 @@ func (l *look) rights() error {
 		}
 	})
 	if len(absent) > 0 {
-		l.add("there is no "+qualified(absent), "the relay works with it", "restore it: tandem migrate print has its definition")
+		l.add(advice.ObjectsMissing, "there is no "+qualified(absent), "the relay works with it", "restore it: tandem migrate print has its definition")
 	}
 	if len(lacks) > 0 {
-		l.add(fmt.Sprintf("role %q lacks %s", role, strings.Join(lacks, ", ")), "the relay would fail in the middle of its work",
+		l.add(advice.Rights, fmt.Sprintf("role %q lacks %s", role, strings.Join(lacks, ", ")), "the relay would fail in the middle of its work",
 			fmt.Sprintf("SELECT tandem.grant_roles() /* and GRANT tandem_relay TO %s, if it is no member */", pgx.Identifier{role}.Sanitize()))
 	}
 	return err
@@ -94,7 +96,7 @@ func (l *look) writer() error {
 		may, tables = append(may, what), append(tables, table)
 	})
 	if len(may) > 0 {
-		l.add("role tandem_writer may set "+qualified(may), "a writer could give an event another place in the log, where it is not read or breaks its key's order",
+		l.add(advice.WriterRights, "role tandem_writer may set "+qualified(may), "a writer could give an event another place in the log, where it is not read or breaks its key's order",
 			fmt.Sprintf("REVOKE ALL ON %s FROM tandem_writer, PUBLIC; SELECT tandem.grant_roles()", qualified(tables)))
 	}
 	return err

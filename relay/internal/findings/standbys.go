@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 // SyncStandbys tells whether commits wait for standbys at all. Only for a relay
@@ -15,6 +17,7 @@ func SyncStandbys(ctx context.Context, conn *pgx.Conn) ([]Finding, error) {
 		return nil, err
 	}
 	return []Finding{{
+		Code:    advice.SyncStandbys,
 		Problem: "synchronous standbys are to be waited for, but synchronous_standby_names is empty",
 		Why:     "commits wait for no standby, so that a failover may lose events that were published",
 		Remedy:  "name the standbys in synchronous_standby_names, or run the relay without SyncStandbys (--sync-standbys)",

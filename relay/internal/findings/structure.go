@@ -6,13 +6,15 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-outbox/tandem/internal/advice"
 )
 
 func (l *look) encoding() error {
 	var encoding string
 	err := l.scan(`SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()`, nil, &encoding)
 	if err == nil && encoding != "UTF8" {
-		l.add(fmt.Sprintf("the database's encoding is %s, not UTF8", encoding),
+		l.add(advice.Encoding, fmt.Sprintf("the database's encoding is %s, not UTF8", encoding),
 			"keys, types and headers are UTF-8 in Kafka, and would be refused or changed on the way",
 			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move the service's tables there by dump and restore")
 	}
@@ -55,7 +57,7 @@ func (l *look) leaves() error {
 			remedy = fmt.Sprintf("ALTER TABLE tandem.log ATTACH PARTITION tandem.%s FOR VALUES IN (%d) /* it may hold events; DETACH it first if it is attached for another part */", name, n)
 		}
 		if !right[name] {
-			l.add(fmt.Sprintf("leaf tandem.%s %s", name, what), "writers fail when the ring comes to it, and what is in a leaf that is cut off is never published", remedy)
+			l.add(advice.LogLeaf, fmt.Sprintf("leaf tandem.%s %s", name, what), "writers fail when the ring comes to it, and what is in a leaf that is cut off is never published", remedy)
 		}
 	}
 	return nil
@@ -87,7 +89,7 @@ func (l *look) indexes() error {
 		}
 	})
 	if len(noTx) > 0 {
-		l.add("no usable index by tx on "+qualified(noTx), "each poll would read all of the log",
+		l.add(advice.LogIndex, "no usable index by tx on "+qualified(noTx), "each poll would read all of the log",
 			"DROP INDEX IF EXISTS tandem.log_tx; CREATE INDEX log_tx ON tandem.log (tx) /* writers wait until it is built */")
 	}
 	if len(noPosition) > 0 {
@@ -95,7 +97,7 @@ func (l *look) indexes() error {
 		for _, n := range noPosition {
 			fmt.Fprintf(&remedy, "DROP INDEX IF EXISTS tandem.%[1]s_position; CREATE UNIQUE INDEX %[1]s_position ON tandem.%[1]s (position); ", n)
 		}
-		l.add("no usable unique index by position on "+qualified(noPosition), "each page would read all of the leaf, and a position could be there twice",
+		l.add(advice.LogIndex, "no usable unique index by position on "+qualified(noPosition), "each page would read all of the leaf, and a position could be there twice",
 			remedy.String()+"/* writers wait until it is built */")
 	}
 	return err
@@ -109,7 +111,7 @@ func (l *look) sequence() error {
 		return nil // of which rights tells
 	}
 	if err == nil && cache != 1 {
-		l.add(fmt.Sprintf("sequence tandem.log_position has CACHE %d", cache),
+		l.add(advice.LogSequence, fmt.Sprintf("sequence tandem.log_position has CACHE %d", cache),
 			"sessions draw positions in advance, so that a key's later event may stand before its earlier one",
 			"ALTER SEQUENCE tandem.log_position CACHE 1 /* and let writers connect again: open sessions still have theirs */")
 	}
@@ -124,10 +126,10 @@ func (l *look) rows() error {
 		return err
 	}
 	if !settings {
-		l.add("tandem.settings has no row", "the limits that writers keep to are not known", "restore it from a dump")
+		l.add(advice.SettingsEmpty, "tandem.settings has no row", "the limits that writers keep to are not known", "restore it from a dump")
 	}
 	if !lease {
-		l.add("tandem.lease has no row", "no relay can ever acquire it", "INSERT INTO tandem.lease DEFAULT VALUES")
+		l.add(advice.LeaseEmpty, "tandem.lease has no row", "no relay can ever acquire it", "INSERT INTO tandem.lease DEFAULT VALUES")
 	}
 	return nil
 }
