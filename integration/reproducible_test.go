@@ -21,9 +21,12 @@ func TestABuildIsReproducible(t *testing.T) {
 	require.Contains(t, string(goreleaser), "flags: ["+flags+"]")
 	require.Contains(t, string(goreleaser), `ldflags: ["`+ldflags+`{{ .Tag }}"]`)
 
-	var sums [][sha256.Size]byte
-	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "a", "longer", "path")} {
+	dirs := []string{t.TempDir(), filepath.Join(t.TempDir(), "a", "longer", "path")}
+	for _, dir := range dirs {
 		copySource(t, dir)
+	}
+	var sums [][sha256.Size]byte
+	for _, dir := range dirs {
 		binary := filepath.Join(t.TempDir(), "tandem")
 		build := exec.CommandContext(t.Context(), "go", "build", flags, "-ldflags", ldflags+"v1.2.3", "-o", binary, "./cmd/tandem")
 		build.Dir, build.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
