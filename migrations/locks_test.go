@@ -20,6 +20,11 @@ const heldSQL = `SELECT c.oid::int8, c.relname || ' ' || l.mode
 		AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
 	ORDER BY 2`
 
+type heldLock struct {
+	OID  int64
+	Lock string
+}
+
 // docs/upgrading.md has a row for each migration, and says there of each lock on what
 // was there before that writers, a relay or consumers would meet: this test finds it.
 func TestLocksAreDocumented(t *testing.T) {
@@ -51,16 +56,14 @@ func TestLocksAreDocumented(t *testing.T) {
 		require.NoError(t, err, file)
 		rows, err = tx.Query(t.Context(), heldSQL)
 		require.NoError(t, err)
-		locks := "none"
-		var oid int64
-		var lock string
-		_, err = pgx.ForEachRow(rows, []any{&oid, &lock}, func() error {
-			if existed[oid] {
-				locks = strings.TrimPrefix(locks+", `"+lock+"`", "none, ")
-			}
-			return nil
-		})
+		held, err := pgx.CollectRows(rows, pgx.RowToStructByPos[heldLock])
 		require.NoError(t, err)
+		locks := "none"
+		for _, l := range held {
+			if existed[l.OID] {
+				locks = strings.TrimPrefix(locks+", `"+l.Lock+"`", "none, ")
+			}
+		}
 		require.NoError(t, tx.Commit(t.Context()))
 		require.Contains(t, string(page), "| `"+filepath.Base(file)+"` | "+locks+" |", "docs/upgrading.md says something else")
 	}
