@@ -10,6 +10,8 @@
 # make mutants  let the oracle of make faults judge systems that are wrong on purpose (ONLY='a held key')
 # make model  explore the models of relay and inbox, in TLA+, and their mutations
 # make fuzz   every fuzz target in turn, for a while (FUZZTIME=20s)
+# make vuln   known vulnerabilities in what our programs call, where their list can be reached
+# make release-check  the release's description; make release-snapshot builds it (both build goreleaser first: minutes)
 # make lint   what .ci/run does before the tests
 
 SHELL   := /bin/bash
@@ -28,12 +30,13 @@ BENCH   ?= .
 COUNT   ?= 6
 PACKAGES ?= ./outbox ./inbox/internal/apply ./relay/relaykafka
 # Modules of their own, so that nobody who imports Tandem links what they need.
-MODULES := examples/orm integration/bench integration/neighbours
+MODULES := examples/orm integration/bench integration/neighbours integration/deploy
 TESTS   := $(GO) test -race -count=1 -p $(JOBS) -timeout $(TIMEOUT)
 LINTER  := $(GO) tool -modfile=$(CURDIR)/.ci/tools.mod golangci-lint
+GORELEASER := $(GO) tool -modfile=$(CURDIR)/.ci/release.mod goreleaser
 LDFLAGS := -X main.version=$(VERSION)
 
-.PHONY: help build demo example servers test bench microbench rivals stories faults mutants model fuzz lint fmt tidy clean bin/with-servers
+.PHONY: help build demo example servers test bench microbench rivals stories faults mutants model fuzz vuln release-check release-snapshot lint fmt tidy clean bin/with-servers
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -95,6 +98,16 @@ model:
 
 fuzz: bin/with-servers
 	GO=$(GO) FUZZTIME=$(FUZZTIME) bin/with-servers -- .ci/fuzz
+
+vuln:
+	.ci/vuln
+
+# Not in .ci/run: goreleaser takes minutes to build.
+release-check:
+	$(GORELEASER) check
+
+release-snapshot:
+	$(GORELEASER) release --snapshot --clean --skip=sbom
 
 lint:
 	for m in . $(MODULES); do (cd $$m && $(LINTER) run ./...) || exit; done

@@ -13,4 +13,8 @@
 // the least grants that work; make your service's login a member of one. Where
 // the migrating login may not create roles, the statements to run are given
 // through config.OnNotice.
+//
+// What is at work may go on: a migration that needs a locked table waits for it
+// without holding up writers, and a schema that is newer than a program says whether
+// the program works with it (tandem.settings.works_with).
 package migrations

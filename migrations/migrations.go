@@ -23,15 +23,16 @@ const logVersion = 2
 
 // Migrator migrates one schema of one database.
 type Migrator struct {
-	schema string
-	db     *sql.DB
-	source fs.FS
+	schema          string
+	db              *sql.DB
+	source          fs.FS
+	pause, patience time.Duration // see lockTimeout
 }
 
 // Step is one migration file and whether, and when, it was applied.
 type Step struct {
 	Version   int64
-	File      string
+	File      string // empty: applied by a newer program, which has it
 	Applied   bool
 	AppliedAt time.Time // zero where not applied
 }
@@ -49,7 +50,10 @@ func Open(config *pgx.ConnConfig, schemaName string) (*Migrator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Migrator{schema: schemaName, db: stdlib.OpenDB(*config), source: source}, nil
+	for _, f := range source {
+		f.Data = []byte(withLockTimeout(string(f.Data)))
+	}
+	return &Migrator{schema: schemaName, db: stdlib.OpenDB(*config), source: source, pause: lockPause, patience: patience}, nil
 }
 
 // Close closes the Migrator's connections.
@@ -57,16 +61,18 @@ func (m *Migrator) Close() error { return m.db.Close() }
 
 // Up applies every migration that is missing, in order, each in a transaction
 // of its own, and returns them. An error leaves the ones before it applied.
+//
+// It waits for a table that somebody has locked, up to five minutes, and lets writers
+// go first meanwhile. Where a newer program has migrated further it does nothing; the
+// error says that programs of this version do not work there.
 func (m *Migrator) Up(ctx context.Context) ([]Step, error) {
 	if err := m.createSchema(ctx); err != nil {
 		return nil, fmt.Errorf("create schema %q: %w", m.schema, err)
 	}
-	p, err := m.provider()
-	if err != nil {
+	if newer, err := m.checkNewer(ctx); newer || err != nil {
 		return nil, err
 	}
-	results, err := p.Up(ctx)
-	return steps(results), explain(err)
+	return m.patiently(ctx, func(p *goose.Provider) ([]*goose.MigrationResult, error) { return p.Up(ctx) })
 }
 
 // DownTo takes migrations back, newest first, until version is the newest left;
@@ -81,20 +87,19 @@ func (m *Migrator) DownTo(ctx context.Context, version int64) ([]Step, error) {
 	if err != nil || len(applied) == 0 {
 		return nil, err // nothing there to take back
 	}
+	if err := m.refuseUnknown(applied, version); err != nil {
+		return nil, err
+	}
 	if _, ok := applied[logVersion]; ok && version < logVersion {
 		if err := m.refuseUnpublished(ctx); err != nil {
 			return nil, explain(err)
 		}
 	}
-	p, err := m.provider()
-	if err != nil {
-		return nil, err
-	}
-	results, err := p.DownTo(ctx, version)
-	return steps(results), explain(err)
+	return m.patiently(ctx, func(p *goose.Provider) ([]*goose.MigrationResult, error) { return p.DownTo(ctx, version) })
 }
 
-// Status returns every migration this binary knows. It changes nothing.
+// Status returns every migration this binary knows, and then those that a newer one
+// has applied. It changes nothing.
 func (m *Migrator) Status(ctx context.Context) ([]Step, error) {
 	versions, err := m.appliedVersions(ctx)
 	if err != nil {
@@ -109,7 +114,11 @@ func (m *Migrator) Status(ctx context.Context) ([]Step, error) {
 		at, ok := versions[s.Version]
 		out = append(out, Step{Version: s.Version, File: s.Path, Applied: ok, AppliedAt: at})
 	}
-	return out, nil
+	unknown, err := m.unknown(versions)
+	for _, v := range unknown {
+		out = append(out, Step{Version: v, Applied: true, AppliedAt: versions[v]})
+	}
+	return out, err
 }
 
 // appliedVersions reads goose's table, which is not there before the first Up:

@@ -117,9 +117,10 @@ func requireRoles(t testing.TB, address string) {
 func TestVersionIsTheNewestFile(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	var version int
-	require.NoError(t, connect(t, address).QueryRow(t.Context(), "SELECT schema_version FROM tandem.settings").Scan(&version))
+	var version, worksWith int
+	require.NoError(t, connect(t, address).QueryRow(t.Context(), "SELECT schema_version, works_with FROM tandem.settings").Scan(&version, &worksWith))
 	require.Equal(t, schema.Version, version)
+	require.LessOrEqual(t, worksWith, version)
 	steps, err := open(t, address, "").Status(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, schema.Version, steps[len(steps)-1].Version)
@@ -149,9 +150,10 @@ func TestVersionFollowsEachFile(t *testing.T) {
 	for want := schema.Version - 1; want > 0; want-- {
 		_, err := m.DownTo(t.Context(), int64(want))
 		require.NoError(t, err)
-		var version int
-		require.NoError(t, conn.QueryRow(t.Context(), "SELECT schema_version FROM tandem.settings").Scan(&version))
+		var version, worksWith int
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT schema_version, works_with FROM tandem.settings").Scan(&version, &worksWith))
 		require.Equal(t, want, version)
+		require.LessOrEqual(t, worksWith, version)
 	}
 }
 

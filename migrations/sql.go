@@ -18,7 +18,7 @@ var files embed.FS
 
 // in returns the migration files written for one schema. MapFS is the standard
 // library's file system in memory.
-func in(name string) (fs.FS, error) {
+func in(name string) (fstest.MapFS, error) {
 	entries, err := files.ReadDir("sql")
 	if err != nil {
 		return nil, err

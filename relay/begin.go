@@ -75,13 +75,26 @@ func (r *Relay) find(ctx context.Context, s server) (*pgx.Conn, beginning, error
 	var b beginning
 	if s2 != s {
 		err = errors.New("two connections reached two different servers")
-	} else if b, err = r.readCheckpoint(ctx, conn, s); err == nil {
-		b.aside, b.ahead, err = r.readAside(ctx, conn)
+	} else {
+		b, err = r.whereToBegin(ctx, conn, s)
 	}
 	if err != nil {
 		closeConn(conn)
 	}
 	return conn, b, because(ctx, err)
+}
+
+// whereToBegin looks at the schema's version too: it may have been migrated since
+// this relay started.
+func (r *Relay) whereToBegin(ctx context.Context, conn *pgx.Conn, s server) (beginning, error) {
+	if _, err := r.checkVersion(ctx, conn); err != nil {
+		return beginning{}, err
+	}
+	b, err := r.readCheckpoint(ctx, conn, s)
+	if err == nil {
+		b.aside, b.ahead, err = r.readAside(ctx, conn)
+	}
+	return b, err
 }
 
 // beginning is what a term goes by.

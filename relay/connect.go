@@ -143,8 +143,12 @@ func closeConn(conn *pgx.Conn) {
 
 // checkSchema compares the database's schema with what this code was written for.
 func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
-	if err := r.checkVersion(ctx, conn); err != nil {
+	versions, err := r.checkVersion(ctx, conn)
+	if err != nil {
 		return err
+	}
+	if versions.Newer() {
+		r.log.Info("the schema is newer than this program, and works with it", "schema", versions.Schema, "written_for", schema.Version)
 	}
 	found, err := findings.Schema(ctx, conn, r.cfg.Schema)
 	if err != nil {
@@ -153,30 +157,21 @@ func (r *Relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 	return setupError(found)
 }
 
-func (r *Relay) checkVersion(ctx context.Context, conn *pgx.Conn) error {
-	var version int
-	err := conn.QueryRow(ctx, r.sql.version).Scan(&version)
+// checkVersion looks whether this code works with the schema, which may be newer.
+func (r *Relay) checkVersion(ctx context.Context, conn *pgx.Conn) (schema.Versions, error) {
+	var v schema.Versions
+	err := conn.QueryRow(ctx, r.sql.versions, pgx.QueryExecModeExec).Scan(&v.Schema, &v.WorksWith)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return &SetupError{Code: advice.SettingsEmpty, Problem: fmt.Sprintf("%s.settings is empty", r.cfg.Schema), Remedy: "restore its row, or run tandem migrate up in a new schema"}
+		return v, &SetupError{Code: advice.SettingsEmpty, Problem: fmt.Sprintf("%s.settings is empty", r.cfg.Schema), Remedy: "restore its row, or run tandem migrate up in a new schema"}
 	}
 	if err != nil {
-		return explainDatabase(err)
+		return v, explainDatabase(err)
 	}
-	if version < schema.Version {
-		return &SetupError{
-			Code:    advice.SchemaVersion,
-			Problem: fmt.Sprintf("schema %q is at version %d, this relay needs %d", r.cfg.Schema, version, schema.Version),
-			Remedy:  "run tandem migrate up",
-		}
+	var mismatch *schema.MismatchError
+	if errors.As(v.Check(r.cfg.Schema), &mismatch) {
+		return v, &SetupError{Code: advice.SchemaVersion, Problem: mismatch.Problem(), Remedy: mismatch.Remedy()}
 	}
-	if version > schema.Version {
-		return &SetupError{
-			Code:    advice.SchemaVersion,
-			Problem: fmt.Sprintf("schema %q is at version %d, newer than this relay's %d", r.cfg.Schema, version, schema.Version),
-			Remedy:  "run a newer tandem",
-		}
-	}
-	return nil
+	return v, nil
 }
 
 // setupError is one error for all findings, nil where there are none.
@@ -196,7 +191,7 @@ func setupError(found []findings.Finding) error {
 
 // statements are the relay's statements for its schema.
 type statements struct {
-	version, checkpoint, poll, freeze, page, smallPage                  string
+	versions, checkpoint, poll, freeze, page, smallPage                 string
 	acquire, renew, release, save, saves, compact                       string
 	doneLeaves, reclaim, tidy                                           string
 	eligible, due, nextDue, heldKeys, setAsideTopics, setAsideAhead     string
@@ -209,7 +204,7 @@ type statements struct {
 func statementsFor(name string) statements {
 	in := func(statement string) string { return schema.Rewrite(statement, name) }
 	return statements{
-		version: in(sqlVersion), checkpoint: in(sqlCheckpoint),
+		versions: in(schema.VersionsSQL), checkpoint: in(sqlCheckpoint),
 		poll: in(sqlPoll), freeze: in(sqlFreeze), page: in(sqlPage), smallPage: in(sqlSmallPage),
 		acquire: in(sqlAcquire), renew: in(sqlRenew), release: in(sqlRelease), save: in(sqlSave), saves: in(sqlSaves), compact: in(sqlCompact),
 		eligible: in(sqlEligible), due: in(sqlDue), nextDue: in(sqlNextDue), heldKeys: in(sqlHeldKeys), setAsideTopics: in(sqlSetAsideTopics), setAsideAhead: in(sqlSetAsideAhead),

@@ -76,11 +76,11 @@ func (e *examination) server(ctx context.Context, conn *pgx.Conn) (err error) {
 }
 
 func (e *examination) version(ctx context.Context, conn *pgx.Conn) error {
-	if err := e.checkVersion(ctx, conn); err != nil {
+	if _, err := e.checkVersion(ctx, conn); err != nil {
 		if err := e.add(err); err != nil {
 			return err
 		}
-		return errors.New("not the schema that this program knows: nothing more was looked at")
+		return errors.New("not a schema that this program works with: nothing more was looked at")
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func TestExamineAnotherVersionsSchema(t *testing.T) {
 	found, err := relay.Examine(t.Context(), l.config(t, nil))
 	require.Error(t, err)
 	require.Len(t, found, 1)
-	require.Equal(t, "run tandem migrate up", found[0].Remedy)
+	require.Contains(t, found[0].Remedy, "tandem migrate up")
 }
 
 func TestExamineWhereNothingAnswers(t *testing.T) {

@@ -26,8 +26,6 @@ const sqlServer = `SELECT pg_is_in_recovery(), system_identifier,
 	(SELECT oid FROM pg_database WHERE datname = current_database())::bigint
 FROM pg_control_system()`
 
-const sqlVersion = `SELECT schema_version FROM tandem.settings`
-
 // sqlCheckpoint reads the newest save, with what the restore gate compares: a
 // row of a transaction that this server has not begun yet came from elsewhere.
 const sqlCheckpoint = `SELECT prev::text, low, coalesce(cur::text, ''), done, high, claims, system, timeline, database::bigint,

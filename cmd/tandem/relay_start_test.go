@@ -36,12 +36,12 @@ func TestRelayStartRefusesWhatIsWrong(t *testing.T) {
 			database := testservers.Migrated(t)
 			execute(t, database, `UPDATE tandem.settings SET schema_version = 1`)
 			return database
-		}, []string{`schema "tandem" is at version 1`, "run tandem migrate up"}},
+		}, []string{`schema "tandem" is at version 1`, "run tandem migrate up of this program's release first"}},
 		{"schema newer", func(t testing.TB) string {
 			database := testservers.Migrated(t)
-			execute(t, database, `UPDATE tandem.settings SET schema_version = 999`)
+			execute(t, database, `UPDATE tandem.settings SET schema_version = 999, works_with = 998`)
 			return database
-		}, []string{"version 999", "newer", "run a newer tandem"}},
+		}, []string{"version 999", "works with programs written for version 998 or newer", "upgrade this program"}},
 		{"database missing", func(t testing.TB) string {
 			return withDatabase(t, testservers.Postgres(t), "nowhere")
 		}, []string{"does not exist", "check the name"}},

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tandem-outbox/tandem/internal/schema"
 )
 
 func newVersion(sys system) *cobra.Command {
@@ -40,7 +42,8 @@ func releaseOf(stamped string, info *debug.BuildInfo) string {
 	return cmp.Or(stamped, "dev")
 }
 
-// versionText is all that is known.
+// versionText is all that is known, and the schema's version that the program is
+// written for.
 func versionText(stamped string, info *debug.BuildInfo) string {
 	var commit, modified string
 	if info != nil {
@@ -53,5 +56,5 @@ func versionText(stamped string, info *debug.BuildInfo) string {
 			}
 		}
 	}
-	return fmt.Sprintf("tandem %s (%s, %s/%s%s%s)", releaseOf(stamped, info), runtime.Version(), runtime.GOOS, runtime.GOARCH, commit, modified)
+	return fmt.Sprintf("tandem %s (%s, %s/%s%s%s, schema %d)", releaseOf(stamped, info), runtime.Version(), runtime.GOOS, runtime.GOARCH, commit, modified, schema.Version)
 }

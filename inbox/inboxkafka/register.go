@@ -2,6 +2,7 @@ package inboxkafka
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -24,10 +25,13 @@ func (c *Consumer) register(ctx context.Context) error {
 	if c.config.Policies.Unprovable == Accept {
 		policy = "process"
 	}
-	facts := map[string]any{"group": c.config.GroupID, "topics": c.config.Topics}
+	facts, err := json.Marshal(map[string]any{"group": c.config.GroupID, "topics": c.config.Topics})
+	if err != nil {
+		return fmt.Errorf("inboxkafka: what is consumed, as JSON: %w", err)
+	}
 	var before string
-	err := c.apply.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, schema.Rewrite(registerSQL, c.config.Schema), c.config.Consumer, policy, facts).Scan(&before)
+	err = c.apply.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, schema.Rewrite(registerSQL, c.config.Schema), c.config.Consumer, policy, string(facts)).Scan(&before)
 	})
 	if err != nil {
 		return c.databaseError(fmt.Errorf("record the consumer's policy: %w", err))

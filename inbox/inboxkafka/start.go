@@ -89,11 +89,15 @@ FROM (VALUES
 ) AS needed (relation, privileges), regexp_split_to_table(privileges, ', ') AS privilege`
 
 func (c *Consumer) checkDatabase(ctx context.Context) error {
-	var version int
+	var versions schema.Versions
 	var standby, allowed bool
+	var mismatch *schema.MismatchError
 	err := c.apply.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		err := conn.QueryRow(ctx, schema.Rewrite(`SELECT schema_version, pg_is_in_recovery() FROM tandem.settings`, c.config.Schema)).Scan(&version, &standby)
-		if err != nil || version != schema.Version || standby {
+		err := conn.QueryRow(ctx, schema.Rewrite(schema.VersionsSQL, c.config.Schema)).Scan(&versions.Schema, &versions.WorksWith)
+		if err != nil || errors.As(versions.Check(c.config.Schema), &mismatch) {
+			return err
+		}
+		if err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby); err != nil || standby {
 			return err
 		}
 		return conn.QueryRow(ctx, schema.Rewrite(rightsSQL, c.config.Schema)).Scan(&allowed)
@@ -101,19 +105,16 @@ func (c *Consumer) checkDatabase(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return c.databaseError(err)
-	case version < schema.Version:
-		return &StartError{Subject: "schema",
-			Err:  fmt.Errorf("schema %q has version %d, this program needs %d", c.config.Schema, version, schema.Version),
-			Hint: "run `tandem migrate up` with the version of Tandem that this program was built with"}
-	case version > schema.Version:
-		return &StartError{Subject: "schema",
-			Err:  fmt.Errorf("schema %q has version %d, this program knows up to %d", c.config.Schema, version, schema.Version),
-			Hint: "build this program with the version of Tandem that migrated the database"}
+	case mismatch != nil:
+		return &StartError{Subject: "schema", Err: errors.New(mismatch.Problem()), Hint: mismatch.Remedy()}
 	case standby:
 		return &StartError{Subject: "database", Err: errors.New("it is a standby and cannot be written to"),
 			Hint: "connect to the primary (target_session_attrs=read-write)"}
 	case !allowed:
 		return c.notAllowed(errors.New("the login may not use the inbox"))
+	}
+	if versions.Newer() {
+		c.config.Logger.Info("the schema is newer than this program, and works with it", "schema", versions.Schema, "written_for", schema.Version)
 	}
 	return c.register(ctx)
 }

@@ -85,7 +85,7 @@ func TestStartRefusesADatabaseThatIsWrong(t *testing.T) {
 	}{
 		"no schema":      {inboxtest.Pool(t, testservers.Postgres(t)), "schema", "migrate up"},
 		"older schema":   {inDatabase(`UPDATE tandem.settings SET schema_version = schema_version - 1`), "schema", "migrate up"},
-		"newer schema":   {inDatabase(`UPDATE tandem.settings SET schema_version = schema_version + 1`), "schema", "build this program"},
+		"newer schema":   {inDatabase(`UPDATE tandem.settings SET schema_version = schema_version + 1, works_with = schema_version + 1`), "schema", "upgrade this program"},
 		"missing grants": {inDatabase(`REVOKE INSERT ON tandem.inbox FROM tandem_consumer`), "database", "tandem_consumer"},
 	} {
 		config := w.config()
@@ -193,4 +193,17 @@ func TestRunManyTimesLeavesNothingBehind(t *testing.T) {
 	w.awaitCommitted(1, 1)
 	stop()
 	require.ElementsMatch(t, []string{"a", "b"}, w.effects())
+}
+
+// A schema that was migrated further, and says that programs of this version go on
+// working with it, is worked with.
+func TestStartInANewerSchemaThatWorksWithThisProgram(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	_, err := w.admin.Exec(t.Context(), `UPDATE tandem.settings SET schema_version = schema_version + 1`)
+	require.NoError(t, err)
+	w.produce(0, "a")
+	w.start(w.config(), effect)
+	w.awaitCommitted(0, 1)
+	require.Equal(t, []string{"a"}, w.effects())
 }

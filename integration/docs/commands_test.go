@@ -87,6 +87,7 @@ func TestTargets(t *testing.T) {
 var foreign = []string{
 	"bootstrap-server", "create", "topic", "partitions", "profile", "rm", "volumes", "detach", "alter", "describe", "entity-type", "entity-name",
 	"add-config", "delete-config", "now", "from-literal", "from-file", "stack", "oneshot",
+	"for", "build-arg", "env-file", "enable",
 }
 
 // The flags that the documents name are there, in one of the two programs.

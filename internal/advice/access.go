@@ -31,7 +31,7 @@ func Explain(err error, doing, role string) error {
 	case "42501": // insufficient_privilege
 		return &AccessError{Err: err, Remedy: fmt.Sprintf("the login needs the role %[1]s (GRANT %[1]s TO …)", role)}
 	case "3F000", "42P01", "42703", "42883": // no such schema, table, column, function
-		return &AccessError{Err: err, Remedy: "check the schema's name, and run tandem migrate up"}
+		return &AccessError{Err: err, Remedy: "check the schema's name, and its version with tandem migrate status: is it older than this program, tandem migrate up; is it newer, upgrade the program"}
 	}
 	return err
 }

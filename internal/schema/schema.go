@@ -11,8 +11,8 @@ import (
 const (
 	// Default is the schema's name where nothing else is configured.
 	Default = "tandem"
-	// Version is what tandem.settings.schema_version has to be: the number of
-	// the newest file under migrations/sql.
+	// Version is the schema's version that this code was written for: the number
+	// of the newest file under migrations/sql.
 	Version = 8
 )
 

@@ -7,6 +7,9 @@ CREATE TABLE tandem.settings (
     one             boolean PRIMARY KEY DEFAULT true CHECK (one),
     -- What a binary compares with its own before it touches anything.
     schema_version  integer NOT NULL,
+    -- The oldest version that a program may be written for and still work here:
+    -- each migration leaves it as it is, or says from which version on.
+    works_with      integer NOT NULL,
     -- Key, headers and payload of one event together. With the envelope around
     -- them a record of this size still passes Kafka's default of 1,048,576.
     max_event_bytes integer NOT NULL DEFAULT 900000 CHECK (max_event_bytes > 0),
@@ -14,7 +17,7 @@ CREATE TABLE tandem.settings (
     -- migration. The relay compares at its start: has one been replaced?
     functions       jsonb
 );
-INSERT INTO tandem.settings (schema_version) VALUES (1);
+INSERT INTO tandem.settings (schema_version, works_with) VALUES (1, 1);
 
 -- A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. The
 -- random UUID brings version 4 and the variant; bits 52 and 53 turn 4 into 7.

@@ -55,7 +55,7 @@ END
 $$;
 -- +goose StatementEnd
 
-UPDATE tandem.settings SET schema_version = 2;
+UPDATE tandem.settings SET schema_version = 2, works_with = 2;
 
 -- +goose Down
 -- 00003 has emptied the log of what was published; a writer may have added since.
@@ -72,4 +72,4 @@ $$;
 -- +goose StatementEnd
 DROP TABLE tandem.log;
 DROP SEQUENCE tandem.log_position;
-UPDATE tandem.settings SET schema_version = 1;
+UPDATE tandem.settings SET schema_version = 1, works_with = 1;

@@ -193,7 +193,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 -- +goose StatementEnd
 
-UPDATE tandem.settings SET schema_version = 3;
+UPDATE tandem.settings SET schema_version = 3, works_with = 3;
 
 -- +goose Down
 -- From here on everything in the log is unpublished: 00002 looks for that.
@@ -208,4 +208,4 @@ DROP FUNCTION tandem.compact_checkpoint(uuid, bigint);
 DROP FUNCTION tandem.save_checkpoint(uuid, bigint, pg_snapshot, bigint, pg_snapshot, bigint, bigint, bigint, integer, oid, text[], jsonb, bigint[]);
 DROP TABLE tandem.lease;
 DROP TABLE tandem.checkpoint;
-UPDATE tandem.settings SET schema_version = 2;
+UPDATE tandem.settings SET schema_version = 2, works_with = 2;

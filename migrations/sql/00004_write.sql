@@ -135,7 +135,7 @@ END
 $$;
 -- +goose StatementEnd
 
-UPDATE tandem.settings SET schema_version = 4;
+UPDATE tandem.settings SET schema_version = 4, works_with = 4;
 
 -- +goose Down
 DROP FUNCTION tandem.lock_key(text[]);
@@ -144,4 +144,4 @@ DROP FUNCTION tandem.add(text, json, text, jsonb, text, uuid, integer, boolean, 
 DROP FUNCTION tandem.add(text, jsonb, text, jsonb, text, uuid, integer, boolean, timestamptz, timestamptz);
 DROP FUNCTION tandem.add(text, bytea, text, jsonb, text, uuid, integer, boolean, timestamptz, timestamptz);
 DROP FUNCTION tandem.add_event(text, bytea, text, jsonb, text, uuid, integer, text, boolean, timestamptz, timestamptz);
-UPDATE tandem.settings SET schema_version = 3;
+UPDATE tandem.settings SET schema_version = 3, works_with = 3;

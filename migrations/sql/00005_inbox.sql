@@ -352,7 +352,7 @@ CREATE TABLE tandem.inbox_answer (
 );
 CREATE INDEX inbox_answer_expires_at ON tandem.inbox_answer (expires_at);
 
-UPDATE tandem.settings SET schema_version = 5;
+UPDATE tandem.settings SET schema_version = 5, works_with = 5;
 
 -- +goose Down
 DROP FUNCTION tandem.set_inbox_policy(text, text);
@@ -374,4 +374,4 @@ DROP TABLE tandem.inbox_late;
 DROP TABLE tandem.inbox_consumer;
 DROP TABLE tandem.inbox_foreign;
 DROP TABLE tandem.inbox;
-UPDATE tandem.settings SET schema_version = 4;
+UPDATE tandem.settings SET schema_version = 4, works_with = 4;

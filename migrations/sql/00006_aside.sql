@@ -186,7 +186,7 @@ END
 $$;
 -- +goose StatementEnd
 
-UPDATE tandem.settings SET schema_version = 6;
+UPDATE tandem.settings SET schema_version = 6, works_with = 6;
 
 -- +goose Down
 -- +goose StatementBegin
@@ -208,4 +208,4 @@ DROP TABLE tandem.relay;
 DROP TABLE tandem.request;
 DROP TABLE tandem.dropped;
 DROP TABLE tandem.deferred;
-UPDATE tandem.settings SET schema_version = 5;
+UPDATE tandem.settings SET schema_version = 5, works_with = 5;

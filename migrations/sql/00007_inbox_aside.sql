@@ -177,7 +177,7 @@ END
 $$;
 -- +goose StatementEnd
 
-UPDATE tandem.settings SET schema_version = 7;
+UPDATE tandem.settings SET schema_version = 7, works_with = 7;
 
 -- +goose Down
 -- +goose StatementBegin
@@ -197,4 +197,4 @@ DROP FUNCTION tandem.record_discarded(text, text);
 DROP TABLE tandem.inbox_dropped;
 DROP TABLE tandem.inbox_aside;
 DROP TABLE tandem.inbox_partition;
-UPDATE tandem.settings SET schema_version = 6;
+UPDATE tandem.settings SET schema_version = 6, works_with = 6;

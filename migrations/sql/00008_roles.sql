@@ -71,7 +71,7 @@ REVOKE ALL ON FUNCTION tandem.maintain_inbox(), tandem.drop_inbox_leaf(), tandem
 SELECT tandem.grant_roles();
 
 -- As relay/internal/findings/functions.go computes it again.
-UPDATE tandem.settings SET schema_version = 8, functions = (
+UPDATE tandem.settings SET schema_version = 8, works_with = 8, functions = (
     SELECT jsonb_object_agg(format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)),
         md5(concat_ws(' ', p.prosrc, p.proconfig, p.prosecdef, p.provolatile, l.lanname)))
     FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
@@ -80,4 +80,4 @@ UPDATE tandem.settings SET schema_version = 8, functions = (
 -- +goose Down
 -- The roles stay: another database of the cluster may use them.
 DROP FUNCTION tandem.grant_roles();
-UPDATE tandem.settings SET schema_version = 7, functions = NULL;
+UPDATE tandem.settings SET schema_version = 7, works_with = 7, functions = NULL;

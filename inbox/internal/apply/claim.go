@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -186,7 +187,11 @@ func (a *Applier) Beat(ctx context.Context, facts map[Fence]any) error {
 		pipeline := &pgx.Batch{}
 		// In the order in which operators lock these rows.
 		for _, f := range slices.SortedFunc(maps.Keys(facts), Fence.compare) {
-			pipeline.Queue(a.statements.beat, a.Consumer, f.Topic, f.Partition, f.Epoch, facts[f])
+			text, err := json.Marshal(facts[f]) // pgx by itself would ask the server what the column is
+			if err != nil {
+				return err
+			}
+			pipeline.Queue(a.statements.beat, a.Consumer, f.Topic, f.Partition, f.Epoch, string(text))
 		}
 		return conn.SendBatch(ctx, pipeline).Close()
 	})

@@ -23,11 +23,16 @@ const evictEvery = 50 * time.Millisecond
 func (a *Applier) Evict(ctx context.Context, topic string, partition int, holder string) (evicted int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	waiting := make(chan uint32, 1)
+	waiting := make(chan int32, 1)
 	done := make(chan error, 1)
 	go func() {
 		done <- a.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			waiting <- conn.PgConn().PID()
+			// Asked for, since a pooler tells its clients numbers of its own.
+			var pid int32
+			if err := conn.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&pid); err != nil {
+				return err
+			}
+			waiting <- pid
 			var epoch, changed int64
 			return conn.QueryRow(ctx, a.statements.claim, a.Consumer, topic, partition, holder).Scan(&epoch, &changed)
 		})
@@ -47,7 +52,7 @@ func (a *Applier) Evict(ctx context.Context, topic string, partition int, holder
 }
 
 // evict ends sessions that pid waits for until it has what it waits for.
-func (a *Applier) evict(ctx context.Context, pid uint32, done chan error) (evicted int, err error) {
+func (a *Applier) evict(ctx context.Context, pid int32, done chan error) (evicted int, err error) {
 	ticker := time.NewTicker(evictEvery)
 	defer ticker.Stop()
 	for {
