@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/inboxsql"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 )
 
@@ -42,13 +43,9 @@ func NewBatchConsumer(config Config, pool *pgxpool.Pool, handler inbox.BatchHand
 	})
 }
 
-// SQLHandler is an [inbox.Handler] for database/sql, and for what is built on it. The
-// transaction is the consumer's: Commit and Rollback are not to be called.
-type SQLHandler = func(ctx context.Context, tx *sql.Tx, m inbox.Message) error
-
 // NewSQLConsumer is [NewConsumer] for database/sql. The handle must have been
 // opened with pgx's driver (github.com/jackc/pgx/v5/stdlib).
-func NewSQLConsumer(config Config, db *sql.DB, handler SQLHandler) (*Consumer, error) {
+func NewSQLConsumer(config Config, db *sql.DB, handler inboxsql.Handler) (*Consumer, error) {
 	var d apply.Database
 	if db != nil {
 		d = apply.SQL(db)

@@ -20,6 +20,10 @@ type Tx interface {
 	Rollback() error
 }
 
+// Handler is an [inbox.Handler] for database/sql, and for what is built on it. The
+// transaction is the runner's: Commit and Rollback are not to be called.
+type Handler = func(ctx context.Context, tx *sql.Tx, m inbox.Message) error
+
 // Once is [inbox.Once] on database/sql: it records in tx that consumer has
 // processed the message id, and returns true the first time.
 //

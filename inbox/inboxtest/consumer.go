@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/inboxsql"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 	"github.com/tandem-outbox/tandem/internal/schema"
 )
@@ -36,7 +37,7 @@ func NewBatchConsumer(pool *pgxpool.Pool, name string, handler inbox.BatchHandle
 
 // NewSQLConsumer is [NewConsumer] for database/sql. The handle must have been opened
 // with pgx's driver (github.com/jackc/pgx/v5/stdlib).
-func NewSQLConsumer(db *sql.DB, name string, handler SQLHandler) *Consumer {
+func NewSQLConsumer(db *sql.DB, name string, handler inboxsql.Handler) *Consumer {
 	return newConsumer(apply.SQL(db), name, true, func(ctx context.Context, s *apply.Session, m []inbox.Message) error {
 		return handler(ctx, s.SQL, m[0])
 	})

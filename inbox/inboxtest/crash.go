@@ -3,7 +3,6 @@ package inboxtest
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"fmt"
 	"reflect"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/inboxsql"
 	"github.com/tandem-outbox/tandem/internal/faultyconn"
 )
 
@@ -27,7 +27,7 @@ type Crash struct {
 	// Handler is what is tested, or BatchHandler is, or SQLHandler for database/sql.
 	Handler      inbox.Handler
 	BatchHandler inbox.BatchHandler
-	SQLHandler   SQLHandler
+	SQLHandler   inboxsql.Handler
 
 	// Messages are delivered to the handler together, in one transaction.
 	Messages []inbox.Message
@@ -247,6 +247,3 @@ func shown(v any) string {
 	}
 	return fmt.Sprintf("%+v", v)
 }
-
-// SQLHandler is a handler on database/sql, as in package inboxkafka.
-type SQLHandler = func(ctx context.Context, tx *sql.Tx, m inbox.Message) error

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/examples/internal/servers"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
+	"github.com/tandem-outbox/tandem/inbox/inboxsql"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 type Shop struct {
 	Place         func(ctx context.Context, order string, cents int) error
 	Charge        func(ctx context.Context, id, order string, cents int) error
-	ChargeMessage inboxkafka.SQLHandler
+	ChargeMessage inboxsql.Handler
 }
 
 // Tell tells it: open makes the shop.

@@ -12,12 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
+	"github.com/tandem-outbox/tandem/inbox/inboxsql"
 	"github.com/tandem-outbox/tandem/outbox"
 )
 
 // RequireConsumer tests that messages that come twice are charged once, and that the
 // event of each charge tells which message it comes from.
-func RequireConsumer(t *testing.T, db *sql.DB, handler inboxkafka.SQLHandler) {
+func RequireConsumer(t *testing.T, db *sql.DB, handler inboxsql.Handler) {
 	t.Helper()
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, Orders))
 	t.Cleanup(cluster.Close)
@@ -63,7 +64,7 @@ func produceTwice(t *testing.T, brokers []string, n int) map[string]string {
 }
 
 // consume runs a consumer until done.
-func consume(t *testing.T, brokers []string, db *sql.DB, handler inboxkafka.SQLHandler, done func() bool) {
+func consume(t *testing.T, brokers []string, db *sql.DB, handler inboxsql.Handler, done func() bool) {
 	t.Helper()
 	consumer, err := inboxkafka.NewSQLConsumer(inboxkafka.Config{
 		Brokers: brokers, Consumer: "billing", Topics: []string{Orders},

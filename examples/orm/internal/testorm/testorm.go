@@ -9,7 +9,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // database/sql's driver
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
+	"github.com/tandem-outbox/tandem/inbox/inboxsql"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -27,7 +27,7 @@ const FailsAtTheEnd = 666
 type Shop struct {
 	Place         func(ctx context.Context, order string, cents int, note string) error
 	Charge        func(ctx context.Context, id, order string, cents int) error
-	ChargeMessage inboxkafka.SQLHandler
+	ChargeMessage inboxsql.Handler
 }
 
 // Database is a new one with the tables of a shop.
