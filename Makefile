@@ -49,7 +49,7 @@ demo: build
 
 # Against servers of yours: go run ./examples/payments
 example: bin/with-servers
-	@test -d 'examples/$(ONE)' -a -n '$(ONE)' || { echo 'which one? make example ONE=payments; examples/README.md lists them'; exit 2; }
+	@test -f 'examples/$(ONE)/main.go' || { echo 'which one? make example ONE=payments; examples/README.md lists them'; exit 2; }
 	cd examples/$(ONE) && $(GO) build -o $(CURDIR)/bin/example .
 	bin/with-servers -- sh -c 'DATABASE_URL=$$TANDEM_TEST_DATABASE_URL KAFKA_BROKERS=$$TANDEM_TEST_KAFKA_BROKERS exec bin/example'
 

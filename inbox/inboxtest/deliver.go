@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
@@ -17,63 +19,97 @@ import (
 // something is taken to be wrong.
 const conflictsMax = 20
 
-// delivery is messages on their way, step by step: a step is one transaction. What
-// fails in a step is taken out, and the others go again, as a runner does it.
+// delivery is messages on their way, step by step, as a runner's: a step is one
+// transaction with the first messages of the queue. When it fails, the message that it
+// failed for gets an outcome, and the step is planned anew.
 type delivery struct {
 	*Consumer
 	outcomes []Outcome
-	items    []apply.Item // that have no outcome yet
-	from     []int        // the message of each
-	limit    int          // how many of them the next step takes
-	held     map[apply.Lane]bool
+	queue    []*waiting
+	limit    int                 // how many of the queue the next step takes
+	held     map[apply.Lane]bool // by messages of earlier steps
+}
+
+// waiting is a message that is not committed yet.
+type waiting struct {
+	apply.Item
+	outcome *Outcome // where it is not to be handled
+	looked  bool     // at how it came
 }
 
 // deliver returns an error where the database has one, or the handler has ended the
 // transaction. What was committed before that is not known then.
 func (c *Consumer) deliver(ctx context.Context, messages []inbox.Message) ([]Outcome, error) {
-	d := &delivery{Consumer: c, outcomes: make([]Outcome, len(messages)), held: map[apply.Lane]bool{}}
-	for i, m := range messages {
+	d := &delivery{Consumer: c, limit: len(messages), held: map[apply.Lane]bool{}}
+	for _, m := range messages {
 		m.Attempt = max(m.Attempt, 1)
-		d.items, d.from = append(d.items, apply.Item{Message: m}), append(d.from, i)
+		d.queue = append(d.queue, &waiting{Item: apply.Item{Message: m}})
 	}
-	d.limit = len(messages)
-	for conflicts := 0; len(d.items) > 0; {
-		if !d.plan() {
-			continue
-		}
-		n := min(d.limit, len(d.items))
-		_, err := d.apply.Apply(ctx, nil, d.items[:n])
-		var f *apply.Failure
+	for conflicts := 0; len(d.queue) > 0; {
+		n := min(d.limit, len(d.queue))
+		err := d.step(ctx, n)
 		switch {
 		case err == nil:
-			d.settle(n)
-		case errors.As(err, &f):
-			d.failed(n, f)
+			conflicts = 0
 		case apply.Conflict(err) && conflicts < conflictsMax:
 			conflicts++
-			continue
 		default:
 			return nil, fmt.Errorf("deliver a batch: %w", err)
 		}
-		conflicts = 0
 	}
 	return d.outcomes, nil
 }
 
-// plan takes out what is wrong as it came and what waits behind another message. It
-// returns whether something is left for the step.
-func (d *delivery) plan() bool {
-	for i := 0; i < min(d.limit, len(d.items)); {
-		m := &d.items[i].Message
-		if m.Key != nil && d.held[apply.LaneOf(m, apply.Key)] {
-			d.out(i, Outcome{State: Held})
-		} else if reason, err := wrong(m); err != nil && d.items[i].Verdict == nil {
-			d.out(i, Outcome{State: Parked, Reason: reason, Err: err})
-		} else {
-			i++
+// step tries to commit the first n messages.
+func (d *delivery) step(ctx context.Context, n int) error {
+	d.plan(n)
+	var items []apply.Item
+	var from []*waiting
+	for _, w := range d.queue[:n] {
+		if w.outcome == nil {
+			items, from = append(items, w.Item), append(from, w)
 		}
 	}
-	return len(d.items) > 0
+	if len(items) > 0 {
+		_, err := d.apply.Apply(ctx, nil, items)
+		for i, w := range from {
+			w.Known, w.Verdict = items[i].Known, items[i].Verdict
+		}
+		var f *apply.Failure
+		if errors.As(err, &f) {
+			d.failed(from, f)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	d.commit(n)
+	return nil
+}
+
+// plan says what is to become of those of the first n messages that are not handled.
+func (d *delivery) plan(n int) {
+	held := maps.Clone(d.held)
+	for _, w := range d.queue[:n] {
+		m := &w.Message
+		if m.Key != nil && held[apply.LaneOf(m, apply.Key)] {
+			*w = waiting{Item: apply.Item{Message: *m}, outcome: &Outcome{State: Held}}
+			continue
+		}
+		if w.outcome != nil && w.outcome.State == Held {
+			w.outcome = nil // what it was behind is behind another one itself
+		}
+		if !w.looked {
+			w.looked = true
+			if reason, err := wrong(m); err != nil {
+				w.outcome = &Outcome{State: Parked, Reason: reason, Err: err}
+			}
+		}
+		if w.outcome != nil && m.Key != nil {
+			held[apply.LaneOf(m, apply.Key)] = true
+		}
+	}
 }
 
 // wrong is what a runner parks a message for before it looks into the database.
@@ -93,60 +129,50 @@ func wrong(m *inbox.Message) (reason string, err error) {
 	return "", nil
 }
 
-// out gives the i-th item an outcome. Where that is no progress, what comes after it
-// in its key is held.
-func (d *delivery) out(i int, o Outcome) {
-	m := &d.items[i].Message
-	d.outcomes[d.from[i]] = o
-	if m.Key != nil && (o.State == Failed || o.State == Parked || o.State == Held) {
-		d.held[apply.LaneOf(m, apply.Key)] = true
-	}
-	d.items = append(d.items[:i:i], d.items[i+1:]...)
-	d.from = append(d.from[:i:i], d.from[i+1:]...)
-}
-
-// settle takes out the first n items, which are committed.
-func (d *delivery) settle(n int) {
-	for range n {
-		switch item := &d.items[0]; {
-		case item.Known:
-			d.out(0, Outcome{State: Duplicate})
-		case item.Verdict != nil:
-			d.out(0, Outcome{State: Skipped, Reason: item.Verdict.Reason, Err: item.Verdict.Err})
-		default:
-			d.out(0, Outcome{State: Handled})
-		}
-	}
-	d.limit = len(d.items)
-}
-
-// failed finds out which message it was, and what is to become of it. Nothing of the
-// step was committed.
-func (d *delivery) failed(n int, f *apply.Failure) {
-	if f.Refused != nil {
-		for i := n - 1; i >= 0; i-- {
-			if err := f.Refused[i]; err != nil {
-				d.out(i, Outcome{State: Parked, Reason: outcome.Unprovable, Err: err})
+// commit takes note of the first n messages, which are done with.
+func (d *delivery) commit(n int) {
+	for _, w := range d.queue[:n] {
+		o := Outcome{State: Handled}
+		switch v := w.Verdict; {
+		case w.outcome != nil:
+			o = *w.outcome
+			if w.Message.Key != nil {
+				d.held[apply.LaneOf(&w.Message, apply.Key)] = true
 			}
+		case w.Known:
+			o.State = Duplicate
+		case v != nil:
+			o = Outcome{State: Skipped, Reason: v.Reason, Err: v.Err}
+		}
+		d.outcomes = append(d.outcomes, o)
+	}
+	d.queue = d.queue[n:]
+	d.limit = len(d.queue)
+}
+
+// failed finds out which of the messages of a step it was, and what is to become of
+// it. Nothing of the step was committed.
+func (d *delivery) failed(step []*waiting, f *apply.Failure) {
+	if f.Refused != nil {
+		for i, err := range f.Refused {
+			step[i].outcome = &Outcome{State: Parked, Reason: outcome.Unprovable, Err: err}
 		}
 		return
 	}
-	i := f.Index
-	if i < 0 {
-		var suspects []int
-		for k := range n {
-			if item := &d.items[k]; !item.Known && item.Verdict == nil {
-				suspects = append(suspects, k)
-			}
-		}
-		if len(suspects) > 1 && f.Outcome.Kind != outcome.Stop {
-			d.limit = suspects[len(suspects)/2] // the first half alone
+	var w *waiting
+	if f.Index >= 0 {
+		w = step[f.Index]
+		if f.Handled > 0 {
+			d.limit = slices.Index(d.queue, w) // first what was handled before it
 			return
 		}
-		i = suspects[0]
-	} else if f.Handled > 0 {
-		d.limit = i // first what was handled before it
-		return
+	} else {
+		suspects := slices.DeleteFunc(slices.Clone(step), func(w *waiting) bool { return w.Known || w.Verdict != nil })
+		if len(suspects) > 1 && f.Outcome.Kind != outcome.Stop {
+			d.limit = slices.Index(d.queue, suspects[len(suspects)/2]) // the first half alone
+			return
+		}
+		w = suspects[0]
 	}
 	reason := cmp.Or(f.Outcome.Reason, outcome.Handler)
 	if f.Stack != nil {
@@ -154,14 +180,21 @@ func (d *delivery) failed(n int, f *apply.Failure) {
 	}
 	switch f.Outcome.Kind {
 	case outcome.Skip:
-		d.items[i].Verdict = f.Skip()
+		w.Verdict = f.Skip()
 	case outcome.Park:
-		d.out(i, Outcome{State: Parked, Reason: reason, Err: f.Err})
+		w.outcome = &Outcome{State: Parked, Reason: reason, Err: f.Err}
 	case outcome.Stop:
-		for len(d.items) > i {
-			d.out(i, Outcome{State: Stopped, Err: f.Err})
-		}
+		d.stop(slices.Index(d.queue, w), f.Err)
 	default:
-		d.out(i, Outcome{State: Failed, Reason: reason, Err: f.Err, RetryAfter: f.Outcome.After})
+		w.outcome = &Outcome{State: Failed, Reason: reason, Err: f.Err, RetryAfter: f.Outcome.After}
 	}
+}
+
+// stop ends the delivery with the i-th message. None before it was handled.
+func (d *delivery) stop(i int, err error) {
+	d.commit(i)
+	for range d.queue {
+		d.outcomes = append(d.outcomes, Outcome{State: Stopped, Err: err})
+	}
+	d.queue = nil
 }
