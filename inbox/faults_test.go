@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/faultyconn"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
@@ -32,9 +32,9 @@ func handled(ctx context.Context, conn *pgx.Conn, id string) (first bool, err er
 func TestTheConnectionFailsAtEachMessage(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	admin := inboxtest.Pool(t, address)
-	inboxtest.Effects(t, admin)
-	whole, err := pgx.Connect(t.Context(), inboxtest.AsConsumer(t, address))
+	admin := testinbox.Pool(t, address)
+	testinbox.Effects(t, admin)
+	whole, err := pgx.Connect(t.Context(), testinbox.AsConsumer(t, address))
 	require.NoError(t, err)
 	defer whole.Close(context.Background())
 	faulty, line := whole.Config(), faultyconn.New(faultyconn.Postgres)
@@ -58,7 +58,7 @@ func TestTheConnectionFailsAtEachMessage(t *testing.T) {
 		if err != nil {
 			known[!again]++
 		}
-		require.Equal(t, 1, inboxtest.Count(t, admin, `SELECT count(*) FROM app.effects WHERE name = $1`, id), "message %d %v", at, how)
+		require.Equal(t, 1, testinbox.Count(t, admin, `SELECT count(*) FROM app.effects WHERE name = $1`, id), "message %d %v", at, how)
 	})
 	require.Greater(t, disturbed, 20)
 	require.NotZero(t, known[true], "no answer to a commit was lost")

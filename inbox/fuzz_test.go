@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/pgerror"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
@@ -22,7 +22,7 @@ func FuzzOnceAgreesWithSQL(f *testing.F) {
 			f.Add(consumer, id)
 		}
 	}
-	pool := inboxtest.Pool(f, inboxtest.AsConsumer(f, testservers.Migrated(f)))
+	pool := testinbox.Pool(f, testinbox.AsConsumer(f, testservers.Migrated(f)))
 	// try rolls back, so that each input is new.
 	try := func(t *testing.T, once func(tx pgx.Tx) (bool, error)) (first bool, err error) {
 		tx, begun := pool.Begin(t.Context())

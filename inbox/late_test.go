@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // loseLastLeaf makes an inbox one that has not been maintained for a week, and
@@ -23,7 +23,7 @@ func loseLastLeaf(t testing.TB, admin *pgxpool.Pool) (id string) {
 	require.NoError(t, admin.QueryRow(t.Context(), `UPDATE tandem.inbox_bounds SET ceiling = ceiling - interval '168 hours' RETURNING ceiling`).Scan(&ceiling))
 	_, err := admin.Exec(t.Context(), `DROP TABLE tandem.inbox_`+ceiling.UTC().Format("20060102"))
 	require.NoError(t, err)
-	return inboxtest.V7At(ceiling.Add(time.Hour))
+	return testinbox.V7At(ceiling.Add(time.Hour))
 }
 
 func process(t testing.TB, pool *pgxpool.Pool) {
@@ -63,7 +63,7 @@ func serialization(err error) bool {
 func TestThePolicyDecidesAboutUnprovableIds(t *testing.T) {
 	t.Parallel()
 	admin, pool := store(t)
-	old, future := inboxtest.V7At(time.Now().AddDate(-1, 0, 0)), inboxtest.V7At(time.Now().AddDate(3, 0, 0))
+	old, future := testinbox.V7At(time.Now().AddDate(-1, 0, 0)), testinbox.V7At(time.Now().AddDate(3, 0, 0))
 	for _, id := range []string{old, future} {
 		_, err := once(t, pool, "billing", id)
 		require.Error(t, err, "the default")
@@ -78,7 +78,7 @@ func TestThePolicyDecidesAboutUnprovableIds(t *testing.T) {
 		_, err := once(t, pool, "shipping", id)
 		require.Error(t, err, "another consumer has its own policy")
 	}
-	require.Equal(t, 2, inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_late`))
+	require.Equal(t, 2, testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_late`))
 
 	age(t, admin, "inbox_late", "91 days")
 	require.Equal(t, 2, expire(t, pool, 10))
@@ -179,7 +179,7 @@ func TestAnIDIsNotNewTwiceWhenItsLeafIsMade(t *testing.T) {
 			}
 			answer <- result{first, err}
 		}()
-		inboxtest.AwaitBlocked(t, admin, 1)
+		testinbox.AwaitBlocked(t, admin, 1)
 		require.NoError(t, keeper.Commit(t.Context()))
 		trueTimes := 0
 		for range 2 {
@@ -260,7 +260,7 @@ func TestAnIDOfALeafThatIsBeingEmptiedIsProcessedOnce(t *testing.T) {
 			}
 			answer <- first
 		}()
-		inboxtest.AwaitBlocked(t, admin, 1)
+		testinbox.AwaitBlocked(t, admin, 1)
 		_, err = keeper.Exec(t.Context(), `SELECT tandem.maintain_inbox()`)
 		require.NoError(t, err)
 		require.NoError(t, keeper.Commit(t.Context()))

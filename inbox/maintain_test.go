@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // Several processes of a service look after the storage at once, until they stop.
@@ -36,7 +36,7 @@ func TestMaintain(t *testing.T) {
 		})
 	}
 	require.Eventually(t, func() bool {
-		return leaves(t, admin) == before+1 && inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_foreign`) == 0
+		return leaves(t, admin) == before+1 && testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_foreign`) == 0
 	}, 30*time.Second, 10*time.Millisecond)
 	cancel()
 	running.Wait()
@@ -65,7 +65,7 @@ func TestMaintainMayBeStoppedAtAnyMoment(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = inbox.Maintain(ctx, pool, slog.New(slog.DiscardHandler)) })
-	require.Eventually(t, func() bool { return inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_foreign`) == 0 }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_foreign`) == 0 }, 30*time.Second, 10*time.Millisecond)
 	cancel()
 	running.Wait()
 }

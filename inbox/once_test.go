@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/migrations"
 )
@@ -33,7 +33,7 @@ func once(t testing.TB, pool *pgxpool.Pool, consumer, id string) (first bool, er
 
 func TestOnceIsTrueOnce(t *testing.T) {
 	t.Parallel()
-	pool := inboxtest.Pool(t, inboxtest.AsConsumer(t, testservers.Migrated(t)))
+	pool := testinbox.Pool(t, testinbox.AsConsumer(t, testservers.Migrated(t)))
 	v7 := uuid.Must(uuid.NewV7()).String()
 	for _, id := range []string{v7, uuid.NewString(), "payment 4711", strings.Repeat("x", 1000), "π"} {
 		for i, want := range []bool{true, false, false} {
@@ -49,7 +49,7 @@ func TestOnceIsTrueOnce(t *testing.T) {
 
 func TestOnceIsUndoneWithItsTransaction(t *testing.T) {
 	t.Parallel()
-	pool := inboxtest.Pool(t, inboxtest.AsConsumer(t, testservers.Migrated(t)))
+	pool := testinbox.Pool(t, testinbox.AsConsumer(t, testservers.Migrated(t)))
 	id := uuid.Must(uuid.NewV7()).String()
 	failed := errors.New("the effects failed")
 	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
@@ -66,14 +66,14 @@ func TestOnceIsUndoneWithItsTransaction(t *testing.T) {
 
 func TestOnceRefuses(t *testing.T) {
 	t.Parallel()
-	pool := inboxtest.Pool(t, inboxtest.AsConsumer(t, testservers.Migrated(t)))
+	pool := testinbox.Pool(t, testinbox.AsConsumer(t, testservers.Migrated(t)))
 	for name, c := range map[string]struct {
 		consumer, id, field string
 		reason              error
 	}{
-		"an id that is too old":               {"billing", inboxtest.V7At(time.Now().AddDate(0, 0, -30)), "message_id", inbox.ErrTooOld},
-		"an id of 1970":                       {"billing", inboxtest.V7At(time.UnixMilli(1)), "message_id", inbox.ErrTooOld},
-		"an id too far in the future":         {"billing", inboxtest.V7At(time.Now().AddDate(2, 0, 0)), "message_id", inbox.ErrTooNew},
+		"an id that is too old":               {"billing", testinbox.V7At(time.Now().AddDate(0, 0, -30)), "message_id", inbox.ErrTooOld},
+		"an id of 1970":                       {"billing", testinbox.V7At(time.UnixMilli(1)), "message_id", inbox.ErrTooOld},
+		"an id too far in the future":         {"billing", testinbox.V7At(time.Now().AddDate(2, 0, 0)), "message_id", inbox.ErrTooNew},
 		"an empty id":                         {"billing", "", "message_id", inbox.ErrInvalid},
 		"an id of more than 1000 bytes":       {"billing", strings.Repeat("x", 1001), "message_id", inbox.ErrInvalid},
 		"an id that is not UTF-8":             {"billing", "\xff", "message_id", inbox.ErrInvalid},
@@ -109,7 +109,7 @@ func TestOnceNeedsATransaction(t *testing.T) {
 func TestOnceAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	pool := inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	pool := testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	for _, c := range []struct {
 		level     pgx.TxIsoLevel
 		committed bool
@@ -140,7 +140,7 @@ func TestOnceAtTheSameTime(t *testing.T) {
 			})
 			second <- a
 		}()
-		inboxtest.AwaitBlocked(t, pool, 1)
+		testinbox.AwaitBlocked(t, pool, 1)
 		if c.committed {
 			require.NoError(t, tx.Commit(t.Context()))
 		} else {
@@ -171,7 +171,7 @@ func TestInboxInAnotherSchema(t *testing.T) {
 
 	in, err := inbox.New("messages")
 	require.NoError(t, err)
-	pool := inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	pool := testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	for _, want := range []bool{true, false} {
 		require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
 			first, err := in.Once(t.Context(), tx, "billing", uuid.NameSpaceURL.String())
@@ -191,7 +191,7 @@ func TestInboxInAnotherSchema(t *testing.T) {
 
 func TestOnceInAnUnmigratedDatabase(t *testing.T) {
 	t.Parallel()
-	pool := inboxtest.Pool(t, testservers.Postgres(t))
+	pool := testinbox.Pool(t, testservers.Postgres(t))
 	_, err := once(t, pool, "billing", "1")
 	var pg *pgconn.PgError
 	require.ErrorAs(t, err, &pg)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -20,7 +20,7 @@ func oldLeaf(t testing.TB, admin *pgxpool.Pool) (leaf, id string) {
 	t.Helper()
 	var floor time.Time
 	require.NoError(t, admin.QueryRow(t.Context(), `SELECT tandem.inbox_floor_time()`).Scan(&floor))
-	return "tandem.inbox_" + floor.UTC().Format("20060102"), inboxtest.V7At(floor.Add(time.Hour))
+	return "tandem.inbox_" + floor.UTC().Format("20060102"), testinbox.V7At(floor.Add(time.Hour))
 }
 
 func shortenRetention(t testing.TB, admin *pgxpool.Pool) {
@@ -48,9 +48,9 @@ func empty(t testing.TB, pool *pgxpool.Pool) {
 func TestOldIdsAreForgottenAndThenRefused(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	admin, pool := inboxtest.Pool(t, address), inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	admin, pool := testinbox.Pool(t, address), testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	leaf, old := oldLeaf(t, admin)
-	recent := inboxtest.V7At(time.Now())
+	recent := testinbox.V7At(time.Now())
 	for _, id := range []string{old, recent} {
 		first, err := once(t, pool, "billing", id)
 		require.NoError(t, err)
@@ -61,7 +61,7 @@ func TestOldIdsAreForgottenAndThenRefused(t *testing.T) {
 
 	shortenRetention(t, admin)
 	empty(t, pool)
-	require.Zero(t, inboxtest.Count(t, admin, `SELECT count(*) FROM `+leaf))
+	require.Zero(t, testinbox.Count(t, admin, `SELECT count(*) FROM `+leaf))
 
 	_, err := once(t, pool, "billing", old)
 	require.ErrorIs(t, err, inbox.ErrTooOld)
@@ -76,7 +76,7 @@ func TestOldIdsAreForgottenAndThenRefused(t *testing.T) {
 func TestLeavesAreMadeAhead(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	admin, pool := inboxtest.Pool(t, address), inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	admin, pool := testinbox.Pool(t, address), testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	_, err := admin.Exec(t.Context(), `DO $$
 		DECLARE leaf regclass;
 		BEGIN
@@ -86,7 +86,7 @@ func TestLeavesAreMadeAhead(t *testing.T) {
 			UPDATE tandem.inbox_bounds SET ceiling = ceiling - interval '102 weeks';
 		END $$`)
 	require.NoError(t, err)
-	_, err = once(t, pool, "billing", inboxtest.V7At(time.Now()))
+	_, err = once(t, pool, "billing", testinbox.V7At(time.Now()))
 	require.ErrorIs(t, err, inbox.ErrTooNew)
 
 	var calls sync.WaitGroup
@@ -105,9 +105,9 @@ func TestLeavesAreMadeAhead(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	require.Equal(t, inboxtest.Count(t, admin, `SELECT count(*) FROM pg_inherits WHERE inhparent = 'tandem.inbox'::regclass`), total,
+	require.Equal(t, testinbox.Count(t, admin, `SELECT count(*) FROM pg_inherits WHERE inhparent = 'tandem.inbox'::regclass`), total,
 		"calls at the same time make every leaf once")
-	first, err := once(t, pool, "billing", inboxtest.V7At(time.Now().AddDate(0, 11, 0)))
+	first, err := once(t, pool, "billing", testinbox.V7At(time.Now().AddDate(0, 11, 0)))
 	require.NoError(t, err)
 	require.True(t, first)
 }
@@ -117,7 +117,7 @@ func TestLeavesAreMadeAhead(t *testing.T) {
 func TestALeafInUseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	admin, pool := inboxtest.Pool(t, address), inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	admin, pool := testinbox.Pool(t, address), testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	leaf, old := oldLeaf(t, admin)
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
@@ -129,7 +129,7 @@ func TestALeafInUseIsLeftAlone(t *testing.T) {
 	_, emptied := maintain(t, admin)
 	require.Zero(t, emptied)
 	require.NoError(t, tx.Commit(t.Context()))
-	require.Equal(t, 1, inboxtest.Count(t, admin, `SELECT count(*) FROM `+leaf))
+	require.Equal(t, 1, testinbox.Count(t, admin, `SELECT count(*) FROM `+leaf))
 	_, err = once(t, pool, "billing", old)
 	require.ErrorIs(t, err, inbox.ErrTooOld, "the floor was raised all the same")
 	empty(t, admin) // the next call
@@ -141,7 +141,7 @@ func TestAnIDOfAnEmptiedLeafIsNeverNew(t *testing.T) {
 	t.Parallel()
 	for _, level := range []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable} {
 		address := testservers.Migrated(t)
-		admin, pool := inboxtest.Pool(t, address), inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+		admin, pool := testinbox.Pool(t, address), testinbox.Pool(t, testinbox.AsConsumer(t, address))
 		leaf, old := oldLeaf(t, admin)
 		_, err := once(t, pool, "billing", old)
 		require.NoError(t, err)
@@ -165,7 +165,7 @@ func TestAnIDOfAnEmptiedLeafIsNeverNew(t *testing.T) {
 			_, err := inbox.Once(context.Background(), during, "billing", old)
 			answer <- err
 		}()
-		inboxtest.AwaitBlocked(t, admin, 1)
+		testinbox.AwaitBlocked(t, admin, 1)
 		var emptied int
 		require.NoError(t, keeper.QueryRow(t.Context(), `SELECT emptied FROM tandem.maintain_inbox()`).Scan(&emptied))
 		require.Equal(t, 1, emptied)

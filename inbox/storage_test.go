@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -18,18 +18,18 @@ import (
 func store(t testing.TB) (admin, pool *pgxpool.Pool) {
 	t.Helper()
 	address := testservers.Migrated(t)
-	return inboxtest.Pool(t, address), inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	return testinbox.Pool(t, address), testinbox.Pool(t, testinbox.AsConsumer(t, address))
 }
 
 func leaves(t testing.TB, admin *pgxpool.Pool) int {
 	t.Helper()
-	return inboxtest.Count(t, admin, `SELECT count(*) FROM pg_inherits WHERE inhparent = 'tandem.inbox'::regclass`)
+	return testinbox.Count(t, admin, `SELECT count(*) FROM pg_inherits WHERE inhparent = 'tandem.inbox'::regclass`)
 }
 
 // dropLeaf lets a leaf be dropped; who may be in the way is gone in a moment.
 func dropLeaf(t testing.TB, pool *pgxpool.Pool) {
 	t.Helper()
-	require.Eventually(t, func() bool { return inboxtest.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`) == 1 }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return testinbox.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`) == 1 }, 30*time.Second, 10*time.Millisecond)
 }
 
 // No function of the inbox's upkeep waits for anybody for longer than that, and
@@ -37,7 +37,7 @@ func dropLeaf(t testing.TB, pool *pgxpool.Pool) {
 func TestUpkeepGivesWay(t *testing.T) {
 	t.Parallel()
 	admin, _ := store(t)
-	require.Equal(t, []string{"drop_inbox_leaf", "expire_inbox", "maintain_inbox"}, inboxtest.Strings(t, admin,
+	require.Equal(t, []string{"drop_inbox_leaf", "expire_inbox", "maintain_inbox"}, testinbox.Strings(t, admin,
 		`SELECT array_agg(proname::text ORDER BY proname) FROM pg_proc WHERE prosecdef AND 'lock_timeout=10ms' = ANY (proconfig) AND proname LIKE '%inbox%'`))
 }
 
@@ -56,16 +56,16 @@ func TestOthersGoOnDuringMaintenance(t *testing.T) {
 	require.NoError(t, keeper.QueryRow(t.Context(), `SELECT made, emptied FROM tandem.maintain_inbox()`).Scan(&made, &emptied))
 	require.Equal(t, []int{1, 1}, []int{made, emptied})
 
-	for _, id := range []string{inboxtest.V7At(time.Now()), "foreign"} {
+	for _, id := range []string{testinbox.V7At(time.Now()), "foreign"} {
 		first, err := once(t, pool, "billing", id)
 		require.NoError(t, err)
 		require.True(t, first)
 	}
 	made, emptied = maintain(t, pool)
 	require.Equal(t, []int{0, 0}, []int{made, emptied}, "another one is at it")
-	require.Zero(t, inboxtest.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`))
+	require.Zero(t, testinbox.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`))
 	require.NoError(t, keeper.Commit(t.Context()))
-	require.Zero(t, inboxtest.Count(t, admin, `SELECT count(*) FROM `+leaf))
+	require.Zero(t, testinbox.Count(t, admin, `SELECT count(*) FROM `+leaf))
 }
 
 // A leaf is dropped when it is empty, has been below the floor for a month, and
@@ -74,22 +74,22 @@ func TestEmptyLeavesAreDroppedWhenNobodyIsInTheWay(t *testing.T) {
 	t.Parallel()
 	admin, pool := store(t)
 	before := leaves(t, admin)
-	require.Zero(t, inboxtest.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`), "all are of use")
+	require.Zero(t, testinbox.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`), "all are of use")
 	leaf, old := oldLeaf(t, admin)
 	_, err := once(t, pool, "billing", old)
 	require.NoError(t, err)
 	_, err = admin.Exec(t.Context(), `SELECT setval('tandem.inbox_floor', floor(extract(epoch FROM now() + interval '35 days') * 1000)::bigint)`)
 	require.NoError(t, err)
-	require.Zero(t, inboxtest.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`), "it is not empty")
+	require.Zero(t, testinbox.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`), "it is not empty")
 	_, err = admin.Exec(t.Context(), `TRUNCATE `+leaf)
 	require.NoError(t, err)
 
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
-	first, err := inbox.Once(t.Context(), tx, "billing", inboxtest.V7At(time.Now().AddDate(0, 3, 0)))
+	first, err := inbox.Once(t.Context(), tx, "billing", testinbox.V7At(time.Now().AddDate(0, 3, 0)))
 	require.NoError(t, err)
 	require.True(t, first)
-	require.Zero(t, inboxtest.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`), "somebody uses the inbox")
+	require.Zero(t, testinbox.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`), "somebody uses the inbox")
 	require.NoError(t, tx.Commit(t.Context()))
 
 	dropLeaf(t, pool)
@@ -97,13 +97,13 @@ func TestEmptyLeavesAreDroppedWhenNobodyIsInTheWay(t *testing.T) {
 	_, err = once(t, pool, "billing", old)
 	require.ErrorIs(t, err, inbox.ErrTooOld)
 	for range leaves(t, admin) {
-		if inboxtest.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`) == 0 {
+		if testinbox.Count(t, pool, `SELECT tandem.drop_inbox_leaf()`) == 0 {
 			break
 		}
 	}
-	require.Equal(t, 1, inboxtest.Count(t, pool, `SELECT count(*) FROM tandem.inbox`), "what is above the floor stays")
+	require.Equal(t, 1, testinbox.Count(t, pool, `SELECT count(*) FROM tandem.inbox`), "what is above the floor stays")
 	require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		first, err = inbox.Once(t.Context(), tx, "billing", inboxtest.V7At(time.Now().AddDate(0, 2, 0)))
+		first, err = inbox.Once(t.Context(), tx, "billing", testinbox.V7At(time.Now().AddDate(0, 2, 0)))
 		return err
 	}))
 	require.True(t, first)
@@ -118,7 +118,7 @@ func age(t testing.TB, admin *pgxpool.Pool, table, by string) {
 
 func expire(t testing.TB, pool *pgxpool.Pool, batch int) int {
 	t.Helper()
-	return inboxtest.Count(t, pool, `SELECT tandem.expire_inbox($1)`, batch)
+	return testinbox.Count(t, pool, `SELECT tandem.expire_inbox($1)`, batch)
 }
 
 func TestForeignIdsExpireInBatches(t *testing.T) {
@@ -145,8 +145,8 @@ func TestForeignIdsExpireInBatches(t *testing.T) {
 	require.Equal(t, 10, expire(t, pool, 10))
 	require.Equal(t, 5, expire(t, pool, 10))
 	require.Zero(t, expire(t, pool, 10))
-	require.Equal(t, []string{"young"}, inboxtest.Strings(t, admin, `SELECT array_agg(message_id) FROM tandem.inbox_foreign`))
-	require.Equal(t, []string{"young"}, inboxtest.Strings(t, admin, `SELECT array_agg(key) FROM tandem.inbox_answer`))
+	require.Equal(t, []string{"young"}, testinbox.Strings(t, admin, `SELECT array_agg(message_id) FROM tandem.inbox_foreign`))
+	require.Equal(t, []string{"young"}, testinbox.Strings(t, admin, `SELECT array_agg(key) FROM tandem.inbox_answer`))
 	_, err = pool.Exec(t.Context(), `SELECT tandem.expire_inbox(0)`)
 	require.ErrorContains(t, err, "the batch is 0")
 }
@@ -181,7 +181,7 @@ func TestAForeignIDThatComesWhileItExpires(t *testing.T) {
 				answers <- first
 			}()
 		}
-		inboxtest.AwaitBlocked(t, admin, 2)
+		testinbox.AwaitBlocked(t, admin, 2)
 		if gone {
 			require.NoError(t, keeper.Commit(t.Context()))
 		} else {
@@ -190,6 +190,6 @@ func TestAForeignIDThatComesWhileItExpires(t *testing.T) {
 		one, other := <-answers, <-answers
 		require.False(t, one && other, name)
 		require.Equal(t, gone, one || other, name)
-		require.Equal(t, 1, inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_foreign`))
+		require.Equal(t, 1, testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_foreign`))
 	}
 }

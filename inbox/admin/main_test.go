@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/admin"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/migrations"
 )
@@ -27,9 +27,9 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	url := testservers.Migrated(t)
-	op, err := admin.New(inboxtest.Pool(t, inboxtest.AsConsumer(t, url)), "")
+	op, err := admin.New(testinbox.Pool(t, testinbox.AsConsumer(t, url)), "")
 	require.NoError(t, err)
-	return &desk{Operator: op, url: url, owner: inboxtest.Pool(t, url)}
+	return &desk{Operator: op, url: url, owner: testinbox.Pool(t, url)}
 }
 
 func (d *desk) exec(t testing.TB, statement string, args ...any) {
@@ -172,7 +172,7 @@ func secondSchema(t *testing.T, d *desk) *desk {
 	defer func() { require.NoError(t, migrator.Close()) }()
 	_, err = migrator.Up(t.Context())
 	require.NoError(t, err)
-	op, err := admin.New(inboxtest.Pool(t, inboxtest.AsConsumer(t, d.url)), "messages")
+	op, err := admin.New(testinbox.Pool(t, testinbox.AsConsumer(t, d.url)), "messages")
 	require.NoError(t, err)
 	return &desk{Operator: op, url: d.url, owner: d.owner}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/admin"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 func TestRedriveMarksMessagesOnce(t *testing.T) {
@@ -97,7 +97,7 @@ func TestOperatorsWaitForAPartitionWithNothingLocked(t *testing.T) {
 		require.NoError(t, err)
 		ended := make(chan error, 1)
 		go func() { ended <- change() }()
-		inboxtest.AwaitBlocked(t, d.owner, 1)
+		testinbox.AwaitBlocked(t, d.owner, 1)
 		_, err = tx.Exec(t.Context(), `SELECT FROM tandem.inbox_aside ORDER BY aside FOR UPDATE NOWAIT`)
 		require.NoError(t, err, name)
 		require.NoError(t, tx.Commit(t.Context()))

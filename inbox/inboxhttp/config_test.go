@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxhttp"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -45,7 +45,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	pool := inboxtest.Pool(t, testservers.Migrated(t))
+	pool := testinbox.Pool(t, testservers.Migrated(t))
 	_, err := inboxhttp.New(inboxhttp.Config{Consumer: "payments", Scope: inboxhttp.OneClient}, pool)
 	require.NoError(t, err)
 }

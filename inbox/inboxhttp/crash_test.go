@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxhttp"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/pgproxy"
 )
 
@@ -78,8 +78,8 @@ func ticks(t *testing.T) iter.Seq[int] {
 func TestTheAnswerToCommitIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	proxy := pgproxy.Start(t, inboxtest.AsConsumer(t, w.url))
-	pool := inboxtest.Pool(t, proxy.URL())
+	proxy := pgproxy.Start(t, testinbox.AsConsumer(t, w.url))
+	pool := testinbox.Pool(t, proxy.URL())
 	m, err := inboxhttp.New(w.config, pool)
 	require.NoError(t, err)
 	url := w.serveHandler(m.Handle(func(rw http.ResponseWriter, r *http.Request, tx pgx.Tx) {
@@ -151,8 +151,8 @@ func TestAClientThatGoesAwayHasNothingDone(t *testing.T) {
 func TestAClientThatGoesAwayDuringTheCommit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	proxy := pgproxy.Start(t, inboxtest.AsConsumer(t, w.url))
-	m, err := inboxhttp.New(w.config, inboxtest.Pool(t, proxy.URL()))
+	proxy := pgproxy.Start(t, testinbox.AsConsumer(t, w.url))
+	m, err := inboxhttp.New(w.config, testinbox.Pool(t, proxy.URL()))
 	require.NoError(t, err)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
@@ -188,7 +188,7 @@ func TestAFrozenProcessGivesItsKeyBack(t *testing.T) {
 		frozen = false
 		_ = effect(r, tx, "undone") // on a slow machine it is too late already
 		for range ticks(t) {
-			if inboxtest.Count(t, w.admin, `SELECT count(*) FROM pg_stat_activity WHERE pid = $1`, tx.Conn().PgConn().PID()) == 0 {
+			if testinbox.Count(t, w.admin, `SELECT count(*) FROM pg_stat_activity WHERE pid = $1`, tx.Conn().PgConn().PID()) == 0 {
 				return
 			}
 		}

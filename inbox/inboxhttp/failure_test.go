@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxhttp"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // A handler that fails has no effect and leaves no claim: the next attempt is a
@@ -220,7 +220,7 @@ func TestADatabaseThatIsNotReadyIsNamed(t *testing.T) {
 func TestAPoolWithoutAConnection(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	config, err := pgxpool.ParseConfig(inboxtest.AsConsumer(t, w.url))
+	config, err := pgxpool.ParseConfig(testinbox.AsConsumer(t, w.url))
 	require.NoError(t, err)
 	config.MaxConns = 1
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)

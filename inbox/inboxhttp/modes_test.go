@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxhttp"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/migrations"
 )
 
@@ -23,7 +23,7 @@ func TestEveryWayOfSendingAStatement(t *testing.T) {
 		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
 		pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
 	} {
-		config, err := pgxpool.ParseConfig(inboxtest.AsConsumer(t, w.url))
+		config, err := pgxpool.ParseConfig(testinbox.AsConsumer(t, w.url))
 		require.NoError(t, err)
 		config.ConnConfig.DefaultQueryExecMode = mode
 		pool, err := pgxpool.NewWithConfig(context.Background(), config)
@@ -56,5 +56,5 @@ func TestASchemaOfAnotherName(t *testing.T) {
 	require.False(t, w.post(url, "k", "10 EUR").replayed)
 	require.True(t, w.post(url, "k", "10 EUR").replayed)
 	require.Zero(t, w.kept())
-	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM billing_messages.inbox_answer`))
+	require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(*) FROM billing_messages.inbox_answer`))
 }

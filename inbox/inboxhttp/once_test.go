@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 func TestARepetitionGetsTheSameAnswer(t *testing.T) {
@@ -195,10 +195,10 @@ func TestAnExpiredAnswerIsNone(t *testing.T) {
 	require.NoError(t, w.admin.QueryRow(t.Context(), `SELECT extract(epoch FROM expires_at - stored_at) FROM tandem.inbox_answer`).Scan(&kept))
 	require.InDelta(t, 24*3600, kept, 60)
 
-	require.Zero(t, inboxtest.Count(t, w.pool, `SELECT tandem.expire_inbox()`))
+	require.Zero(t, testinbox.Count(t, w.pool, `SELECT tandem.expire_inbox()`))
 	_, err = w.admin.Exec(t.Context(), `UPDATE tandem.inbox_answer SET expires_at = now() - interval '1 second'`)
 	require.NoError(t, err)
-	require.Equal(t, 1, inboxtest.Count(t, w.pool, `SELECT tandem.expire_inbox()`))
+	require.Equal(t, 1, testinbox.Count(t, w.pool, `SELECT tandem.expire_inbox()`))
 	require.Zero(t, w.kept())
 }
 

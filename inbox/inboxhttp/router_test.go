@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxhttp"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/outbox"
 )
 
@@ -102,5 +102,5 @@ func TestEventsOfTheHandler(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.post(url, "k", "").status)
 		require.Equal(t, http.StatusPaymentRequired, w.post(url+"/refuse", "l", "").status)
 	}
-	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.log`))
+	require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.log`))
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxhttp"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -38,9 +38,9 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	url := testservers.Migrated(t)
-	w := &world{T: t, url: url, admin: inboxtest.Pool(t, url), logs: &logs{}}
-	w.pool = inboxtest.Pool(t, inboxtest.AsConsumer(t, url))
-	inboxtest.Effects(t, w.admin)
+	w := &world{T: t, url: url, admin: testinbox.Pool(t, url), logs: &logs{}}
+	w.pool = testinbox.Pool(t, testinbox.AsConsumer(t, url))
+	testinbox.Effects(t, w.admin)
 	w.config = inboxhttp.Config{
 		Consumer:     "payments",
 		Scope:        func(r *http.Request) (string, error) { return r.Header.Get("X-Client"), nil },
@@ -103,13 +103,13 @@ func pay(w http.ResponseWriter, r *http.Request, tx pgx.Tx) {
 // effects are the names of all that was committed, in order.
 func (w *world) effects() []string {
 	w.Helper()
-	return inboxtest.Strings(w, w.admin, `SELECT coalesce(array_agg(name ORDER BY n), '{}') FROM app.effects`)
+	return testinbox.Strings(w, w.admin, `SELECT coalesce(array_agg(name ORDER BY n), '{}') FROM app.effects`)
 }
 
 // kept is the number of answers.
 func (w *world) kept() int {
 	w.Helper()
-	return inboxtest.Count(w, w.admin, `SELECT count(*) FROM tandem.inbox_answer`)
+	return testinbox.Count(w, w.admin, `SELECT count(*) FROM tandem.inbox_answer`)
 }
 
 // reply is what a client got.

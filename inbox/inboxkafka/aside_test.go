@@ -17,7 +17,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // What waits behind a message that fails again goes on waiting, also when the
@@ -77,7 +77,7 @@ func TestAHandlersOwnTimeLimitIsAFailureOfItsMessage(t *testing.T) {
 	w.awaitParked(1)
 	w.awaitCommitted(0, 3)
 	require.Equal(t, []string{"a1", "c1"}, w.effects())
-	require.Equal(t, []string{"parked slow b1"}, inboxtest.Strings(t, w.admin, asideSQL))
+	require.Equal(t, []string{"parked slow b1"}, testinbox.Strings(t, w.admin, asideSQL))
 }
 
 // A handler that lets its transaction wait for longer than Postgres may wait
@@ -120,7 +120,7 @@ func TestWhatPostgresCannotKeepIsSetAsideAllTheSame(t *testing.T) {
 		return inbox.ParkAs("a\x00b\xff", errors.New("c\x00d\xff"))
 	})
 	w.awaitCommitted(0, 4)
-	require.Equal(t, []string{"parked odd", "parked bad future", "parked bad past"}, inboxtest.Strings(t, w.admin, asideSQL))
+	require.Equal(t, []string{"parked odd", "parked bad future", "parked bad past"}, testinbox.Strings(t, w.admin, asideSQL))
 }
 
 // A handler that ends its goroutine (require.NoError does, outside a test's own
@@ -170,7 +170,7 @@ func TestAParkedMessageThatComesAgainIsParkedAsItWas(t *testing.T) {
 		p := consumer.Stats().Partitions
 		return len(p) == 1 && p[0].Aside == 1
 	}, patience, 5*time.Millisecond)
-	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'parked' AND attempts = 2`))
+	require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'parked' AND attempts = 2`))
 	require.Equal(t, int32(3), s.attempts.Load())
 	require.Equal(t, []string{"b", "c"}, w.effects())
 }

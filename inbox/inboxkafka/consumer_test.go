@@ -17,7 +17,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/migrations"
 )
 
@@ -244,7 +244,7 @@ func TestABatchMayWaitToFillUp(t *testing.T) {
 	w.produce(0, "b")
 	w.produce(0, "c")
 	w.awaitCommitted(0, 3)
-	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(DISTINCT xmin::text) FROM app.effects`), "one transaction")
+	require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(DISTINCT xmin::text) FROM app.effects`), "one transaction")
 }
 
 func TestAConsumerInAnotherSchema(t *testing.T) {
@@ -265,6 +265,6 @@ func TestAConsumerInAnotherSchema(t *testing.T) {
 	w.start(other, effect)
 	w.awaitCommitted(0, 2)
 	require.Equal(t, []string{"a"}, w.effects())
-	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM messages.inbox`))
-	require.Zero(t, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox`))
+	require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(*) FROM messages.inbox`))
+	require.Zero(t, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox`))
 }

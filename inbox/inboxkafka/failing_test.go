@@ -19,7 +19,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // sick fails for messages whose payload begins with "bad", until it is mended.
@@ -63,7 +63,7 @@ func TestAFailingMessageHoldsItsKeyAlone(t *testing.T) {
 			w.start(config, s.handle)
 			w.awaitCommitted(0, 6)
 			require.Equal(t, []string{"a1", "c1", "a2", "keyless"}, w.effects())
-			require.Equal(t, []string{"retrying bad b1", "held b2"}, inboxtest.Strings(t, w.admin, asideSQL))
+			require.Equal(t, []string{"retrying bad b1", "held b2"}, testinbox.Strings(t, w.admin, asideSQL))
 			w.send(keyed(0, "b", "b3"), keyed(0, "d", "d1"))
 			w.awaitEffects(5)
 			warned := w.logs.await(t, slog.LevelWarn, 1)[0]
@@ -78,7 +78,7 @@ func TestAFailingMessageHoldsItsKeyAlone(t *testing.T) {
 			w.send(keyed(0, "b", "b4"))
 			w.awaitEffects(9)
 			w.awaitCommitted(0, 9)
-			require.Empty(t, inboxtest.Strings(t, w.admin, asideSQL), "the key is free")
+			require.Empty(t, testinbox.Strings(t, w.admin, asideSQL), "the key is free")
 		})
 	}
 }
@@ -123,7 +123,7 @@ func TestWhatADiscardedMessageHeldGoesOn(t *testing.T) {
 	for n := range 2 {
 		w.awaitCommitted(0, 3)
 		w.awaitRow(`SELECT state = 'parked' FROM tandem.inbox_aside ORDER BY aside LIMIT 1`)
-		require.Equal(t, 3-n, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside`))
+		require.Equal(t, 3-n, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside`))
 		_, err := w.admin.Exec(t.Context(), `WITH gone AS (DELETE FROM tandem.inbox_aside WHERE state = 'parked') UPDATE tandem.inbox_partition SET changed = changed + 1`)
 		require.NoError(t, err)
 	}
@@ -155,7 +155,7 @@ func TestWhatAFailingMessageHolds(t *testing.T) {
 			w.awaitCommitted(0, int64(c.offset))
 			stop()
 			require.Equal(t, c.before, w.effects())
-			require.Equal(t, c.stored, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside`))
+			require.Equal(t, c.stored, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside`))
 			s.mended.Store(true)
 			w.start(config, s.handle)
 			w.redrive()
@@ -189,9 +189,9 @@ func TestWhatAHandlerMayAskFor(t *testing.T) {
 	})
 	w.awaitCommitted(0, 5)
 	require.Equal(t, []string{"ok 1", "ok 2", "bad later"}, w.awaitEffects(3))
-	require.Equal(t, []string{"parked bad park"}, inboxtest.Strings(t, w.admin, asideSQL))
-	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE reason = 'fraud' AND attempts = 1`))
-	require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_dropped WHERE kind = 'skipped' AND why = 'it is a test' AND position = 2`))
+	require.Equal(t, []string{"parked bad park"}, testinbox.Strings(t, w.admin, asideSQL))
+	require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE reason = 'fraud' AND attempts = 1`))
+	require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_dropped WHERE kind = 'skipped' AND why = 'it is a test' AND position = 2`))
 }
 
 // A handler that skips before it has used its transaction costs no repetition.
@@ -211,7 +211,7 @@ func TestSkippingAtOnceRepeatsNothing(t *testing.T) {
 	// The first fetch may bring fewer messages than there are, and never one twice.
 	require.Equal(t, []string{"a", "b", "c"}, w.effects())
 	require.Equal(t, int32(5), calls.Load())
-	require.Equal(t, 2, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_dropped`))
+	require.Equal(t, 2, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_dropped`))
 }
 
 func TestStopEndsRunAndTheMessageComesAgain(t *testing.T) {
@@ -255,14 +255,14 @@ func TestABrokenHandlerParksNoStream(t *testing.T) {
 	stop := w.start(slow, s.handle)
 	require.Contains(t, w.logs.await(t, slog.LevelError, 1)[0], "message after message fails")
 	stop()
-	require.LessOrEqual(t, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'retrying'`), 6)
+	require.LessOrEqual(t, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'retrying'`), 6)
 
 	w = newWorld(t, 1)
 	w.send(records...)
 	config.Brokers, config.Logger = w.config().Brokers, w.config().Logger
 	w.start(config, s.handle)
 	w.awaitRow(`SELECT coalesce(max(attempts) > 60, false) FROM tandem.inbox_aside`)
-	require.Zero(t, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'parked'`))
+	require.Zero(t, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'parked'`))
 	s.mended.Store(true)
 	got := w.awaitEffects(40)
 	w.awaitCommitted(0, 40)
@@ -326,7 +326,7 @@ func TestABatchHandler(t *testing.T) {
 			require.NoError(t, err)
 			w.run(consumer)
 			w.awaitCommitted(0, 64)
-			require.Equal(t, []string{"parked bad 1", "parked bad 2"}, inboxtest.Strings(t, w.admin, asideSQL))
+			require.Equal(t, []string{"parked bad 1", "parked bad 2"}, testinbox.Strings(t, w.admin, asideSQL))
 			require.Equal(t, slices.DeleteFunc(values, func(v string) bool { return strings.HasPrefix(v, "bad") }), w.effects())
 		})
 	}
@@ -344,7 +344,7 @@ func TestAFailureAtCommitIsFoundByHalving(t *testing.T) {
 	w.start(config, effect)
 	w.awaitCommitted(0, 7)
 	require.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, w.effects())
-	require.Equal(t, []string{"parked b"}, inboxtest.Strings(t, w.admin, asideSQL))
+	require.Equal(t, []string{"parked b"}, testinbox.Strings(t, w.admin, asideSQL))
 }
 
 func TestNothingIsLostWhenParkingFails(t *testing.T) {
@@ -362,7 +362,7 @@ func TestNothingIsLostWhenParkingFails(t *testing.T) {
 	require.NoError(t, err)
 	w.awaitCommitted(0, 3)
 	require.Equal(t, []string{"a", "c"}, w.effects())
-	require.Equal(t, []string{"parked bad"}, inboxtest.Strings(t, w.admin, asideSQL))
+	require.Equal(t, []string{"parked bad"}, testinbox.Strings(t, w.admin, asideSQL))
 }
 
 // A consumer whose partition was taken over can do nothing more, whatever it has
@@ -386,7 +386,7 @@ func TestAnOwnerThatWasReplacedIsFenced(t *testing.T) {
 	go func() { // another owner
 		claimed <- w.admin.QueryRow(context.Background(), `SELECT epoch FROM tandem.claim_inbox_partition('billing', 'orders', 0, 'another')`).Scan(&epoch)
 	}()
-	inboxtest.AwaitBlocked(t, w.admin, 1) // by the transaction of the first
+	testinbox.AwaitBlocked(t, w.admin, 1) // by the transaction of the first
 	close(goOn)
 	require.NoError(t, <-claimed)
 	w.send(keyed(0, "k", "k1"), keyed(0, "k", "k2"))

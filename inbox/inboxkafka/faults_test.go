@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/faultyconn"
 )
 
@@ -65,5 +65,5 @@ func (w *world) consumeDisturbed(config inboxkafka.Config, what string) {
 	w.awaitCommitted(0, w.cluster.PartitionInfo(topic, 0).HighWatermark)
 	stop()
 	require.Equal(w, want, w.effects()[len(before):], what)
-	require.Zero(w, inboxtest.Count(w, w.admin, `SELECT count(*) FROM tandem.inbox_aside`), what)
+	require.Zero(w, testinbox.Count(w, w.admin, `SELECT count(*) FROM tandem.inbox_aside`), what)
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	kit "github.com/tandem-outbox/tandem/inbox/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/inboxtest"
 	"github.com/tandem-outbox/tandem/inbox/internal/cloudevent"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // told does what the payload says.
@@ -55,7 +55,7 @@ func random(r *rand.Rand, before []*kgo.Record) *kgo.Record {
 	case 2:
 		withHeader(made, "ce_specversion", "0.3")
 	case 3:
-		withHeader(made, "ce_id", inboxtest.V7At(time.Now().AddDate(-1, 0, 0)))
+		withHeader(made, "ce_id", testinbox.V7At(time.Now().AddDate(-1, 0, 0)))
 	case 4:
 		withHeader(made, "ce_id", "a text")
 	}
@@ -91,17 +91,17 @@ func TestTheKitSaysWhatTheRunnerDoes(t *testing.T) {
 				cloudevent.Read(&messages[i])
 			}
 			var states []string // as the runner's tables have them
-			for i, o := range kit.NewConsumer(w.pool, "kit", told).DeliverBatch(t, messages...) {
+			for i, o := range inboxtest.NewConsumer(w.pool, "kit", told).DeliverBatch(t, messages...) {
 				switch o.State {
-				case kit.Failed:
+				case inboxtest.Failed:
 					states = append(states, fmt.Sprintf("%d retrying %s", i, o.Reason))
-				case kit.Parked, kit.Held, kit.Skipped:
+				case inboxtest.Parked, inboxtest.Held, inboxtest.Skipped:
 					states = append(states, fmt.Sprintf("%d %s %s", i, o.State, o.Reason))
 				default:
-					require.Contains(t, []kit.State{kit.Handled, kit.Duplicate}, o.State)
+					require.Contains(t, []inboxtest.State{inboxtest.Handled, inboxtest.Duplicate}, o.State)
 				}
 			}
-			require.Equal(t, inboxtest.Strings(t, w.admin, `SELECT array_agg(line ORDER BY position) FROM (
+			require.Equal(t, testinbox.Strings(t, w.admin, `SELECT array_agg(line ORDER BY position) FROM (
 				SELECT position, format('%s %s %s', position, state, reason) AS line FROM tandem.inbox_aside
 				UNION ALL SELECT position, format('%s skipped handler', position) FROM tandem.inbox_dropped WHERE consumer = 'billing') AS l`), states)
 			require.NotEmpty(t, effects)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // A consumer looks after the inbox's storage, with its own rights.
@@ -17,6 +17,6 @@ func TestTheConsumerMaintainsTheInbox(t *testing.T) {
 	require.NoError(t, err)
 	w.start(w.config(), effect)
 	require.Eventually(t, func() bool {
-		return inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_foreign`) == 0
+		return testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_foreign`) == 0
 	}, 30*time.Second, 10*time.Millisecond)
 }

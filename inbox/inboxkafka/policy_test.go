@@ -17,7 +17,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 func withHeader(r *kgo.Record, name, value string) *kgo.Record {
@@ -40,8 +40,8 @@ func withoutValue(r *kgo.Record) *kgo.Record {
 // otherwise; what an operator redrives is handled.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	old := inboxtest.V7At(time.Now().AddDate(-1, 0, 0))
-	future := inboxtest.V7At(time.Now().AddDate(5, 0, 0))
+	old := testinbox.V7At(time.Now().AddDate(-1, 0, 0))
+	future := testinbox.V7At(time.Now().AddDate(5, 0, 0))
 	undecodable := func(_ context.Context, _ pgx.Tx, m inbox.Message, _ int) error { return errors.New("never") }
 	for name, c := range map[string]struct {
 		record  *kgo.Record
@@ -127,7 +127,7 @@ func TestBadInput(t *testing.T) {
 					w.run(consumer)
 					w.awaitCommitted(0, 3)
 					require.Equal(t, []string{"a", "b"}, w.effects())
-					require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'parked' AND reason = $1 AND error <> '' AND hint <> ''`, c.reason))
+					require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_aside WHERE state = 'parked' AND reason = $1 AND error <> '' AND hint <> ''`, c.reason))
 					w.redrive()
 					if !c.redrive {
 						w.awaitRow(`SELECT attempts = 2 AND NOT redrive FROM tandem.inbox_aside`)
@@ -139,7 +139,7 @@ func TestBadInput(t *testing.T) {
 					w.run(consumer)
 					w.awaitCommitted(0, 3)
 					require.Equal(t, []string{"a", "b"}, w.effects())
-					require.Equal(t, 1, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_dropped WHERE kind = 'skipped' AND position = 1 AND why LIKE $1 || '%'`, c.reason))
+					require.Equal(t, 1, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_dropped WHERE kind = 'skipped' AND position = 1 AND why LIKE $1 || '%'`, c.reason))
 					require.Equal(t, int64(1), consumer.Stats().Skipped)
 				case inboxkafka.Accept:
 					w.run(consumer)
@@ -163,7 +163,7 @@ func TestBadInput(t *testing.T) {
 func TestWhatWasAcceptedThoughUnprovableIsKnown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	id := inboxtest.V7At(time.Now().AddDate(-1, 0, 0))
+	id := testinbox.V7At(time.Now().AddDate(-1, 0, 0))
 	w.send(withHeader(record(0, "a"), "ce_id", id), withHeader(record(0, "again"), "ce_id", id))
 	config := w.config()
 	config.Policies.Unprovable = inboxkafka.Accept
@@ -172,14 +172,14 @@ func TestWhatWasAcceptedThoughUnprovableIsKnown(t *testing.T) {
 	w.send(withHeader(record(0, "and again"), "ce_id", id))
 	w.awaitCommitted(0, 3)
 	require.Equal(t, []string{"a"}, w.effects())
-	for id, want := range map[string]bool{id: false, inboxtest.V7At(time.Now().AddDate(-1, 0, 0)): true} {
+	for id, want := range map[string]bool{id: false, testinbox.V7At(time.Now().AddDate(-1, 0, 0)): true} {
 		require.NoError(t, pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
 			first, err := inbox.Once(t.Context(), tx, "billing", id)
 			require.Equal(t, want, first)
 			return err
 		}))
 	}
-	require.Equal(t, 2, inboxtest.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_late`))
+	require.Equal(t, 2, testinbox.Count(t, w.admin, `SELECT count(*) FROM tandem.inbox_late`))
 }
 
 // The offset is committed first, and nothing is recorded; what fails is lost, and
@@ -217,7 +217,7 @@ func TestAtMostOnce(t *testing.T) {
 	require.Eventually(t, func() bool { return consumer.Stats().Lost == 3 }, patience, 5*time.Millisecond)
 	require.Equal(t, int64(3), consumer.Stats().Handled)
 	require.Empty(t, early, "the handler was called before the offset was committed")
-	require.Zero(t, inboxtest.Count(t, w.admin, `SELECT (SELECT count(*) FROM tandem.inbox) + (SELECT count(*) FROM tandem.inbox_aside)`))
+	require.Zero(t, testinbox.Count(t, w.admin, `SELECT (SELECT count(*) FROM tandem.inbox) + (SELECT count(*) FROM tandem.inbox_aside)`))
 }
 
 func TestAHandlerOfDatabaseSQL(t *testing.T) {

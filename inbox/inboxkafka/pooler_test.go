@@ -17,7 +17,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -32,7 +32,7 @@ func (w *world) byTransaction(mode string) {
 	q := through.Query()
 	q.Set("default_query_exec_mode", mode)
 	through.RawQuery = q.Encode()
-	w.pool = inboxtest.Pool(w, through.String())
+	w.pool = testinbox.Pool(w, through.String())
 }
 
 // What a consumer does, it does through a pooler by transaction too: batches and

@@ -15,7 +15,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // Whatever fails, is stopped, joins or is redriven, in whatever order: in the end
@@ -139,8 +139,8 @@ func (tr *trial) run() {
 		sum += n
 	}
 	deadline := time.Now().Add(2 * patience)
-	for inboxtest.Count(t, tr.admin, `SELECT count(*) FROM app.effects`) < sum {
-		require.True(t, time.Now().Before(deadline), "%d of %d effects; aside: %q", len(tr.effects()), sum, inboxtest.Strings(t, tr.admin, asideSQL))
+	for testinbox.Count(t, tr.admin, `SELECT count(*) FROM app.effects`) < sum {
+		require.True(t, time.Now().Before(deadline), "%d of %d effects; aside: %q", len(tr.effects()), sum, testinbox.Strings(t, tr.admin, asideSQL))
 		tr.redrive()
 		tr.awaitRow(`SELECT count(*) = 0 FROM tandem.inbox_aside WHERE redrive`)
 	}

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -74,7 +74,7 @@ func TestStartRefusesADatabaseThatIsWrong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	inDatabase := func(change string) *pgxpool.Pool {
-		admin := inboxtest.Pool(t, testservers.Migrated(t))
+		admin := testinbox.Pool(t, testservers.Migrated(t))
 		_, err := admin.Exec(t.Context(), change)
 		require.NoError(t, err)
 		return admin
@@ -83,14 +83,14 @@ func TestStartRefusesADatabaseThatIsWrong(t *testing.T) {
 		pool          *pgxpool.Pool
 		subject, says string
 	}{
-		"no schema":      {inboxtest.Pool(t, testservers.Postgres(t)), "schema", "migrate up"},
+		"no schema":      {testinbox.Pool(t, testservers.Postgres(t)), "schema", "migrate up"},
 		"older schema":   {inDatabase(`UPDATE tandem.settings SET schema_version = schema_version - 1`), "schema", "migrate up"},
 		"newer schema":   {inDatabase(`UPDATE tandem.settings SET schema_version = schema_version + 1, works_with = schema_version + 1`), "schema", "upgrade this program"},
 		"missing grants": {inDatabase(`REVOKE INSERT ON tandem.inbox FROM tandem_consumer`), "database", "tandem_consumer"},
 	} {
 		config := w.config()
 		if name == "missing grants" {
-			c.pool = inboxtest.Pool(t, inboxtest.AsConsumer(t, c.pool.Config().ConnString()))
+			c.pool = testinbox.Pool(t, testinbox.AsConsumer(t, c.pool.Config().ConnString()))
 		}
 		err := w.startError(config, c.pool)
 		require.Equal(t, c.subject, err.Subject, name)
@@ -104,7 +104,7 @@ func TestStartRefusesAWrongPasswordWithoutShowingIt(t *testing.T) {
 	u, err := url.Parse(server.URL("postgres"))
 	require.NoError(t, err)
 	u.User = url.UserPassword(u.User.Username(), "s3cret-w0rd")
-	pool := inboxtest.Pool(t, u.String())
+	pool := testinbox.Pool(t, u.String())
 	w := &world{TB: t, logs: &logs{changed: make(chan struct{})}, cluster: kfake.MustCluster(kfake.SeedTopics(1, topic))}
 	defer w.cluster.Close()
 	start := w.startError(w.config(), pool)
@@ -122,7 +122,7 @@ func TestStartWaitsForWhatCannotBeReachedAndThenSaysSo(t *testing.T) {
 
 	config := w.config()
 	config.StartTimeout = 100 * time.Millisecond
-	start := w.startError(config, inboxtest.Pool(t, "postgres://u:s3cret@"+address+"/d?sslmode=disable"))
+	start := w.startError(config, testinbox.Pool(t, "postgres://u:s3cret@"+address+"/d?sslmode=disable"))
 	require.Equal(t, "database", start.Subject)
 	require.ErrorContains(t, start, "100ms")
 	require.NotContains(t, start.Error(), "s3cret")

@@ -18,7 +18,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -49,9 +49,9 @@ func newWorldWithoutProducer(t testing.TB, options ...kfake.Opt) *world {
 	t.Helper()
 	w := &world{TB: t, logs: &logs{changed: make(chan struct{})}}
 	address := testservers.Migrated(t)
-	w.admin = inboxtest.Pool(t, address)
-	inboxtest.Effects(t, w.admin)
-	w.pool = inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	w.admin = testinbox.Pool(t, address)
+	testinbox.Effects(t, w.admin)
+	w.pool = testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	options = append([]kfake.Opt{
 		kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Millisecond),
 	}, options...)
@@ -156,7 +156,7 @@ func (w *world) awaitRow(query string, args ...any) {
 		case <-tick.C:
 		case <-deadline:
 			w.Fatalf("it does not become true: %s %v; set aside: %q; effects: %q; logs: %q", query, args,
-				inboxtest.Strings(w, w.admin, asideSQL), w.effects(), w.logs.of(slog.LevelInfo))
+				testinbox.Strings(w, w.admin, asideSQL), w.effects(), w.logs.of(slog.LevelInfo))
 		}
 	}
 }
@@ -191,7 +191,7 @@ func effect(ctx context.Context, tx pgx.Tx, m inbox.Message) error {
 
 func (w *world) effects() []string {
 	w.Helper()
-	return inboxtest.Strings(w, w.admin, `SELECT coalesce(array_agg(name ORDER BY n), '{}') FROM app.effects`)
+	return testinbox.Strings(w, w.admin, `SELECT coalesce(array_agg(name ORDER BY n), '{}') FROM app.effects`)
 }
 
 // awaitCommitted waits until the group's offset in a partition is offset.
@@ -328,5 +328,5 @@ func (w *world) logIn() {
 	q := u.Query()
 	q.Del("role")
 	u.RawQuery = q.Encode()
-	w.pool = inboxtest.Pool(w, u.String())
+	w.pool = testinbox.Pool(w, u.String())
 }

@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/tandem-outbox/tandem/inbox/inboxkafka"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -37,7 +37,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{TB: t, address: testservers.Migrated(t), spans: tracetest.NewInMemoryExporter()}
-	w.pool = inboxtest.Pool(t, w.address)
+	w.pool = testinbox.Pool(t, w.address)
 	w.tracers = sdktrace.NewTracerProvider(sdktrace.WithSyncer(w.spans))
 	w.cluster = kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders", "bills"))
 	t.Cleanup(w.cluster.Close)

@@ -17,7 +17,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/inboxsql"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 	"github.com/tandem-outbox/tandem/migrations"
 )
@@ -29,7 +29,7 @@ var drivers = []string{"pgx", "postgres"}
 // open connects with a consumer's rights.
 func open(t testing.TB, driver, address string) *sql.DB {
 	t.Helper()
-	u, err := url.Parse(inboxtest.AsConsumer(t, address))
+	u, err := url.Parse(testinbox.AsConsumer(t, address))
 	require.NoError(t, err)
 	q := u.Query()
 	if !q.Has("sslmode") {
@@ -65,7 +65,7 @@ func once(t testing.TB, db *sql.DB, consumer, id string) (bool, error) {
 func TestOnceIsTheSameOnce(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	pool := inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	pool := testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	for _, driver := range drivers {
 		db := open(t, driver, address)
 		for _, id := range []string{uuid.Must(uuid.NewV7()).String(), uuid.NewString(), "payment ' \\ " + driver, strings.Repeat("π", 500)} {
@@ -92,12 +92,12 @@ func TestOnceIsTheSameOnce(t *testing.T) {
 func TestOnceRefuses(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	pool := inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	pool := testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	for _, driver := range drivers {
 		db := open(t, driver, address)
 		for name, c := range map[string]struct{ consumer, id string }{
-			"too old":            {"billing", inboxtest.V7At(time.Now().AddDate(0, 0, -30))},
-			"too new":            {"billing", inboxtest.V7At(time.Now().AddDate(2, 0, 0))},
+			"too old":            {"billing", testinbox.V7At(time.Now().AddDate(0, 0, -30))},
+			"too new":            {"billing", testinbox.V7At(time.Now().AddDate(2, 0, 0))},
 			"no id":              {"billing", ""},
 			"not UTF-8":          {"billing", "\xff"},
 			"no consumer":        {"", "1"},

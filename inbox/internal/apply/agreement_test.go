@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // A way to record an id: whether it was the first, and the SQLSTATE or the
@@ -108,9 +108,9 @@ func TestTheWaysIntoTheInboxRefuseAlike(t *testing.T) {
 		id     string
 		reason error
 	}{
-		"too old":       {inboxtest.V7At(time.Now().AddDate(0, 0, -30)), inbox.ErrTooOld},
+		"too old":       {testinbox.V7At(time.Now().AddDate(0, 0, -30)), inbox.ErrTooOld},
 		"oldest":        {"00000000-0000-7000-8000-000000000000", inbox.ErrTooOld},
-		"too new":       {inboxtest.V7At(time.Now().AddDate(2, 0, 0)), inbox.ErrTooNew},
+		"too new":       {testinbox.V7At(time.Now().AddDate(2, 0, 0)), inbox.ErrTooNew},
 		"newest":        {"FFFFFFFF-FFFF-7FFF-BFFF-FFFFFFFFFFFF", inbox.ErrTooNew},
 		"empty":         {"", inbox.ErrInvalid},
 		"over the size": {strings.Repeat("x", 1001), inbox.ErrInvalid},

@@ -14,7 +14,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 	"github.com/tandem-outbox/tandem/internal/testservers"
 )
 
@@ -25,9 +25,9 @@ func TestMain(m *testing.M) { testservers.Main(m) }
 func databases(t testing.TB) (admin, pool *pgxpool.Pool) {
 	t.Helper()
 	address := testservers.Migrated(t)
-	admin = inboxtest.Pool(t, address)
-	inboxtest.Effects(t, admin)
-	return admin, inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	admin = testinbox.Pool(t, address)
+	testinbox.Effects(t, admin)
+	return admin, testinbox.Pool(t, testinbox.AsConsumer(t, address))
 }
 
 // plain applies messages as they come, without a claim or verdicts.
@@ -70,7 +70,7 @@ const allEffects = `SELECT coalesce(array_agg(name ORDER BY n), '{}') FROM app.e
 
 func recorded(t testing.TB, admin *pgxpool.Pool) int {
 	t.Helper()
-	return inboxtest.Count(t, admin, `SELECT (SELECT count(*) FROM tandem.inbox) + (SELECT count(*) FROM tandem.inbox_foreign)`)
+	return testinbox.Count(t, admin, `SELECT (SELECT count(*) FROM tandem.inbox) + (SELECT count(*) FROM tandem.inbox_foreign)`)
 }
 
 // messages gives each value a new id.
@@ -99,7 +99,7 @@ func TestABatchIsAppliedOnceAndInOrder(t *testing.T) {
 	n, err = a.Apply(t.Context(), batch)
 	require.NoError(t, err)
 	require.Equal(t, 2, n, "two of the four were known")
-	require.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, testinbox.Strings(t, admin, allEffects))
 }
 
 func TestAnIDTwiceInABatchLicensesTheFirstMessageAlone(t *testing.T) {
@@ -112,7 +112,7 @@ func TestAnIDTwiceInABatchLicensesTheFirstMessageAlone(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
-	require.Equal(t, []string{"timed", "foreign"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"timed", "foreign"}, testinbox.Strings(t, admin, allEffects))
 }
 
 func TestAFailureUndoesTheWholeBatchAndNamesItsMessage(t *testing.T) {
@@ -175,7 +175,7 @@ func TestAFailureUndoesTheWholeBatchAndNamesItsMessage(t *testing.T) {
 				c.check(t, f)
 			}
 			require.Zero(t, recorded(t, admin))
-			require.Empty(t, inboxtest.Strings(t, admin, allEffects))
+			require.Empty(t, testinbox.Strings(t, admin, allEffects))
 		})
 	}
 }
@@ -218,7 +218,7 @@ func TestASavepointIsTheHandlersOwn(t *testing.T) {
 		return effect(ctx, tx, m)
 	}).Apply(t.Context(), messages("a", "b"))
 	require.NoError(t, err)
-	require.Equal(t, []string{"a", "b"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "b"}, testinbox.Strings(t, admin, allEffects))
 }
 
 // What the database does to a transaction is never the handler's failure, even
@@ -278,13 +278,13 @@ func TestTroubleOfTheDatabaseIsNotTheHandlers(t *testing.T) {
 func TestTheTransactionsSettings(t *testing.T) {
 	t.Parallel()
 	address := testservers.Migrated(t)
-	admin := inboxtest.Pool(t, address)
+	admin := testinbox.Pool(t, address)
 	var database string
 	require.NoError(t, admin.QueryRow(t.Context(), `SELECT current_database()`).Scan(&database))
 	_, err := admin.Exec(t.Context(), fmt.Sprintf(`ALTER DATABASE %s SET default_transaction_isolation = 'serializable';
 		ALTER DATABASE %[1]s SET default_transaction_read_only = on`, pgx.Identifier{database}.Sanitize()))
 	require.NoError(t, err)
-	pool := inboxtest.Pool(t, inboxtest.AsConsumer(t, address))
+	pool := testinbox.Pool(t, testinbox.AsConsumer(t, address))
 	_, err = applier(pool, func(ctx context.Context, tx pgx.Tx, _ inbox.Message) error {
 		var isolation, lock, idle string
 		err := tx.QueryRow(ctx, `SELECT current_setting('transaction_isolation'), current_setting('lock_timeout'),

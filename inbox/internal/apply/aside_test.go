@@ -13,12 +13,12 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 func asides(t testing.TB, admin *pgxpool.Pool) int {
 	t.Helper()
-	return inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_aside`)
+	return testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_aside`)
 }
 
 const (
@@ -43,12 +43,12 @@ func TestVerdictsAreCarriedOutBesideWhatIsHandled(t *testing.T) {
 	result, err := a.Apply(t.Context(), f, batch)
 	require.NoError(t, err)
 	require.Equal(t, apply.Result{Handled: 2}, result)
-	require.Equal(t, []string{"a", "g"}, inboxtest.Strings(t, admin, allEffects))
-	require.Equal(t, []string{"b retrying 1", "c parked 1", "d held 0"}, inboxtest.Strings(t, admin, allAside))
+	require.Equal(t, []string{"a", "g"}, testinbox.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"b retrying 1", "c parked 1", "d held 0"}, testinbox.Strings(t, admin, allAside))
 	require.Equal(t, []string{"orders 0 4 paid k skipped not for us consumer", "orders 0 5 paid k skipped not for us consumer"},
-		inboxtest.Strings(t, admin, allDropped))
+		testinbox.Strings(t, admin, allDropped))
 	require.Equal(t, 4, recorded(t, admin), "what is set aside is not processed yet")
-	require.Equal(t, 3, inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_aside WHERE CASE state
+	require.Equal(t, 3, testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_aside WHERE CASE state
 		WHEN 'retrying' THEN due_at > clock_timestamp() + interval '30 minutes' AND due_at <= clock_timestamp() + interval '1 hour' AND tried_at IS NOT NULL
 		WHEN 'parked' THEN parked_at <= clock_timestamp() AND tried_at IS NOT NULL
 		ELSE tried_at IS NULL END`))
@@ -59,7 +59,7 @@ func TestVerdictsAreCarriedOutBesideWhatIsHandled(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, apply.Result{Stored: true}, result)
 	require.Equal(t, 3, asides(t, admin))
-	require.Len(t, inboxtest.Strings(t, admin, allDropped), 2, "what was skipped is a duplicate")
+	require.Len(t, testinbox.Strings(t, admin, allDropped), 2, "what was skipped is a duplicate")
 }
 
 func TestAHandlerSkipsWithinItsBatch(t *testing.T) {
@@ -78,8 +78,8 @@ func TestAHandlerSkipsWithinItsBatch(t *testing.T) {
 	result, err := a.Apply(t.Context(), nil, items(messages("a", "b", "c")))
 	require.NoError(t, err)
 	require.Equal(t, 2, result.Handled)
-	require.Equal(t, []string{"a", "c"}, inboxtest.Strings(t, admin, allEffects))
-	require.Equal(t, []string{"orders 0 1 skipped not for us consumer"}, inboxtest.Strings(t, admin, allDropped))
+	require.Equal(t, []string{"a", "c"}, testinbox.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"orders 0 1 skipped not for us consumer"}, testinbox.Strings(t, admin, allDropped))
 	require.Equal(t, 3, recorded(t, admin))
 
 	touch = true // then its effects have to go, and with them the batch
@@ -99,8 +99,8 @@ func TestWhatHasNoIDCanBeSkipped(t *testing.T) {
 	a := apply.New(config(pool, effect))
 	batch := items([]inbox.Message{
 		{Topic: "orders", Offset: 0},
-		{Topic: "orders", Offset: 1, ID: inboxtest.V7At(time.Now().AddDate(-1, 0, 0))},
-		{Topic: "orders", Offset: 2, ID: inboxtest.V7At(time.Now().AddDate(3, 0, 0))},
+		{Topic: "orders", Offset: 1, ID: testinbox.V7At(time.Now().AddDate(-1, 0, 0))},
+		{Topic: "orders", Offset: 2, ID: testinbox.V7At(time.Now().AddDate(3, 0, 0))},
 	})
 	for i := range batch {
 		batch[i].Verdict, batch[i].Known = &apply.Verdict{State: apply.Skipped}, true
@@ -108,7 +108,7 @@ func TestWhatHasNoIDCanBeSkipped(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, []string{"orders 0 0 skipped consumer", "orders 0 1 skipped consumer", "orders 0 2 skipped consumer"},
-		inboxtest.Strings(t, admin, allDropped))
+		testinbox.Strings(t, admin, allDropped))
 	require.Zero(t, recorded(t, admin))
 }
 
@@ -130,16 +130,16 @@ func TestTextsThatPostgresCannotKeepAreRepaired(t *testing.T) {
 	_, err := a.Apply(t.Context(), f, batch)
 	require.NoError(t, err)
 	const texts = `SELECT ARRAY[message_id, type, reason, error, stack] FROM tandem.inbox_aside WHERE position = $1`
-	require.Equal(t, []string{repaired, repaired, repaired, repaired, repaired}, inboxtest.Strings(t, admin, texts, 0))
-	require.Equal(t, []string{batch[2].Message.ID, "", repaired, "x" + long[:7998] + "…", repaired}, inboxtest.Strings(t, admin, texts, 2))
-	require.Equal(t, []string{"orders 0 1 " + repaired + " skipped " + repaired + " consumer"}, inboxtest.Strings(t, admin, allDropped))
+	require.Equal(t, []string{repaired, repaired, repaired, repaired, repaired}, testinbox.Strings(t, admin, texts, 0))
+	require.Equal(t, []string{batch[2].Message.ID, "", repaired, "x" + long[:7998] + "…", repaired}, testinbox.Strings(t, admin, texts, 2))
+	require.Equal(t, []string{"orders 0 1 " + repaired + " skipped " + repaired + " consumer"}, testinbox.Strings(t, admin, allDropped))
 
 	stored := rowsOf(t, a, f, "a")
 	stored[0].Verdict = batch[0].Verdict
 	change(t, admin, `UPDATE tandem.inbox_aside SET reason = '', error = '', stack = '' WHERE position = 0`)
 	_, err = a.Apply(t.Context(), f, stored)
 	require.NoError(t, err)
-	require.Equal(t, []string{repaired, repaired, repaired, repaired, repaired}, inboxtest.Strings(t, admin, texts, 0), "again")
+	require.Equal(t, []string{repaired, repaired, repaired, repaired, repaired}, testinbox.Strings(t, admin, texts, 0), "again")
 }
 
 // restore gives messages that were read from rows what a runner finds in their
@@ -168,7 +168,7 @@ func TestWhatWasStoredGoesWithTheTransactionThatSettlesIt(t *testing.T) {
 	_, err := failing.Apply(t.Context(), f, rows)
 	require.Error(t, err)
 	require.Equal(t, 3, asides(t, admin))
-	require.Empty(t, inboxtest.Strings(t, admin, allEffects))
+	require.Empty(t, testinbox.Strings(t, admin, allEffects))
 
 	// Another delivery of c was handled meanwhile: its row is that of a duplicate.
 	result, err := a.Apply(t.Context(), f, items(stored[2:]))
@@ -181,8 +181,8 @@ func TestWhatWasStoredGoesWithTheTransactionThatSettlesIt(t *testing.T) {
 	require.Equal(t, apply.Result{Handled: 1}, result)
 	require.True(t, rows[2].Known)
 	require.Zero(t, asides(t, admin))
-	require.Equal(t, []string{"c", "a"}, inboxtest.Strings(t, admin, allEffects))
-	require.Equal(t, []string{"orders 0 1 skipped in vain consumer"}, inboxtest.Strings(t, admin, allDropped))
+	require.Equal(t, []string{"c", "a"}, testinbox.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"orders 0 1 skipped in vain consumer"}, testinbox.Strings(t, admin, allDropped))
 	require.Equal(t, 3, recorded(t, admin))
 }
 
@@ -208,10 +208,10 @@ func TestAnotherFailureIsWrittenIntoTheRow(t *testing.T) {
 		result, err := a.Apply(t.Context(), f, rows)
 		require.NoError(t, err)
 		require.Equal(t, apply.Result{}, result)
-		require.Equal(t, []string{"a " + string(c.verdict.State) + " 6", "b held 0"}, inboxtest.Strings(t, admin, allAside))
-		require.Equal(t, []string{"panic", "again", "look", "deep"}, inboxtest.Strings(t, admin,
+		require.Equal(t, []string{"a " + string(c.verdict.State) + " 6", "b held 0"}, testinbox.Strings(t, admin, allAside))
+		require.Equal(t, []string{"panic", "again", "look", "deep"}, testinbox.Strings(t, admin,
 			`SELECT ARRAY[reason, error, hint, stack] FROM tandem.inbox_aside WHERE position = 0`))
-		require.Equal(t, 1, inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_aside WHERE position = 0 AND NOT redrive
+		require.Equal(t, 1, testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_aside WHERE position = 0 AND NOT redrive
 			AND tried_at > '2002-01-01Z' AND (parked_at < '2002-01-01Z') IS NOT DISTINCT FROM $1::boolean
 			AND (due_at > clock_timestamp()) IS NOT DISTINCT FROM $2::boolean`, c.old, c.later), "%+v", c.verdict)
 	}
@@ -238,7 +238,7 @@ func TestWhatWasDiscardedIsNotHandled(t *testing.T) {
 		_, err := a.Apply(t.Context(), f, rows)
 		done <- err
 	}()
-	inboxtest.AwaitBlocked(t, admin, 1)
+	testinbox.AwaitBlocked(t, admin, 1)
 	require.NoError(t, tx.Commit(t.Context()))
 	require.ErrorIs(t, <-done, apply.ErrChanged)
 	_, err = a.Apply(t.Context(), f, rows)
@@ -247,9 +247,9 @@ func TestWhatWasDiscardedIsNotHandled(t *testing.T) {
 	rows[1].Verdict = parked("x")
 	_, err = a.Apply(t.Context(), f, rows)
 	require.ErrorIs(t, err, apply.ErrChanged, "another failure is no news of it either")
-	require.Empty(t, inboxtest.Strings(t, admin, allEffects))
+	require.Empty(t, testinbox.Strings(t, admin, allEffects))
 	require.Zero(t, recorded(t, admin))
-	require.Equal(t, []string{"a parked 1"}, inboxtest.Strings(t, admin, allAside))
+	require.Equal(t, []string{"a parked 1"}, testinbox.Strings(t, admin, allAside))
 }
 
 func TestWhatIsBeingHandledCannotBeDiscarded(t *testing.T) {
@@ -275,5 +275,5 @@ func TestWhatIsBeingHandledCannotBeDiscarded(t *testing.T) {
 	require.Zero(t, discarded())
 	require.NoError(t, finish(nil))
 	require.Zero(t, asides(t, admin))
-	require.Equal(t, []string{"a"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a"}, testinbox.Strings(t, admin, allEffects))
 }

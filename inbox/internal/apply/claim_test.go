@@ -11,7 +11,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // claimed takes partition 0 of the topic that messages come from.
@@ -73,7 +73,7 @@ func TestEachClaimHasAnEpochOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first+3, f.Epoch)
 	require.EqualValues(t, 5, changed, "what operators have changed is counted through all claims")
-	require.Equal(t, []string{"host d"}, inboxtest.Strings(t, admin, `SELECT array_agg(holder) FROM tandem.inbox_partition`))
+	require.Equal(t, []string{"host d"}, testinbox.Strings(t, admin, `SELECT array_agg(holder) FROM tandem.inbox_partition`))
 
 	claimed(t, a) // another partition
 	c := config(pool, effect)
@@ -107,11 +107,11 @@ func TestAClaimWaitsForTheOwnersTransaction(t *testing.T) {
 		}
 		taken <- err
 	}()
-	inboxtest.AwaitBlocked(t, admin, 1)
+	testinbox.AwaitBlocked(t, admin, 1)
 	require.NoError(t, finish(nil), "the owner may finish what it has begun")
 	require.NoError(t, <-taken)
 	require.Equal(t, f.Epoch+1, epoch)
-	require.Equal(t, []string{"a"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a"}, testinbox.Strings(t, admin, allEffects))
 }
 
 func TestAClaimGivesUpAfterLockTimeout(t *testing.T) {
@@ -157,9 +157,9 @@ func TestWhoLostItsClaimDoesNothing(t *testing.T) {
 			_, err = a.Changed(t.Context(), f)
 			require.ErrorIs(t, err, apply.ErrFenced)
 			require.NoError(t, a.Beat(t.Context(), map[apply.Fence]any{*f: map[string]int{"lag": 3}}))
-			require.Zero(t, inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_partition WHERE facts <> '{}'`))
-			require.Zero(t, recorded(t, admin)+asides(t, admin)+inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_dropped`))
-			require.Empty(t, inboxtest.Strings(t, admin, allEffects))
+			require.Zero(t, testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_partition WHERE facts <> '{}'`))
+			require.Zero(t, recorded(t, admin)+asides(t, admin)+testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_dropped`))
+			require.Empty(t, testinbox.Strings(t, admin, allEffects))
 		})
 	}
 }
@@ -182,5 +182,5 @@ func TestTheOwnerSeesChangesAndShowsFacts(t *testing.T) {
 	require.EqualValues(t, 7, changed)
 
 	require.NoError(t, a.Beat(t.Context(), map[apply.Fence]any{*f: map[string]int{"lag": 3}}))
-	require.Equal(t, 3, inboxtest.Count(t, admin, `SELECT (facts->>'lag')::int FROM tandem.inbox_partition`))
+	require.Equal(t, 3, testinbox.Count(t, admin, `SELECT (facts->>'lag')::int FROM tandem.inbox_partition`))
 }

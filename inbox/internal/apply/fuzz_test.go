@@ -14,15 +14,15 @@ import (
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
 	"github.com/tandem-outbox/tandem/inbox/internal/ids"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // FuzzIDs records an id in one way, and then asks the others: all know it, or all
 // refuse it for the same reason; and it lives where Go says that it does.
 func FuzzIDs(f *testing.F) {
-	now := inboxtest.V7At(time.Now())
+	now := testinbox.V7At(time.Now())
 	for _, id := range []string{
-		now, strings.ToUpper(now), inboxtest.V7At(time.Now().AddDate(0, 0, -30)), inboxtest.V7At(time.Now().AddDate(3, 0, 0)),
+		now, strings.ToUpper(now), testinbox.V7At(time.Now().AddDate(0, 0, -30)), testinbox.V7At(time.Now().AddDate(3, 0, 0)),
 		"00000000-0000-7000-8000-000000000000", "ffffffff-ffff-7fff-bfff-ffffffffffff", "00000000-0000-0000-0000-000000000000",
 		now[:19] + "c" + now[20:], now[:14] + "4" + now[15:], "{" + now + "}", now + "\n", "\n" + now, strings.ReplaceAll(now, "-", ""), now[1:] + now[:1],
 		"", "a", strings.Repeat("x", 1000), strings.Repeat("x", 1001), "a\x00", "\xff", "ſ", "K1890a5d-ac96-774b-bcce-b302099a8057", "é",
@@ -56,7 +56,7 @@ func FuzzIDs(f *testing.F) {
 		if where.Timed {
 			table = "inbox"
 		}
-		require.Equal(t, 1, inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.`+table+` WHERE consumer = 'billing' AND message_id::text = $1`, where.Text))
+		require.Equal(t, 1, testinbox.Count(t, admin, `SELECT count(*) FROM tandem.`+table+` WHERE consumer = 'billing' AND message_id::text = $1`, where.Text))
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // Two consumers that hold the same messages, as after a rebalance: the second
@@ -47,12 +47,12 @@ func TestOverlappingBatchesHaveOneEffect(t *testing.T) {
 		}).Apply(context.Background(), again)
 		second <- err
 	}()
-	inboxtest.AwaitBlocked(t, admin, 1)
+	testinbox.AwaitBlocked(t, admin, 1)
 	close(release)
 	require.NoError(t, <-first)
 	require.NoError(t, <-second)
 	require.Zero(t, n)
-	require.Equal(t, []string{"a", "b", "c", "d"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "b", "c", "d"}, testinbox.Strings(t, admin, allEffects))
 }
 
 // The consumer that was first fails: the one that waited for it does the work.
@@ -76,11 +76,11 @@ func TestAnOverlappingBatchTakesOverWhatWasRolledBack(t *testing.T) {
 		_, err := applier(pool, effect).Apply(context.Background(), batch)
 		second <- err
 	}()
-	inboxtest.AwaitBlocked(t, admin, 1)
+	testinbox.AwaitBlocked(t, admin, 1)
 	close(release)
 	require.Error(t, <-first)
 	require.NoError(t, <-second)
-	require.Equal(t, []string{"a", "b"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "b"}, testinbox.Strings(t, admin, allEffects))
 }
 
 // Handlers of two batches that lock each other's rows: one of them gets a
@@ -120,7 +120,7 @@ func TestADeadlockBetweenBatchesRepeatsOne(t *testing.T) {
 	require.NoError(t, <-results)
 	require.NoError(t, <-results)
 	require.Positive(t, conflicts)
-	require.Equal(t, 4, inboxtest.Count(t, admin, `SELECT sum(value) FROM app.counters`))
+	require.Equal(t, 4, testinbox.Count(t, admin, `SELECT sum(value) FROM app.counters`))
 	require.Equal(t, 4, recorded(t, admin))
 }
 
@@ -160,7 +160,7 @@ func testEmptiedLeaf(t *testing.T, again bool) {
 		_, err := a.Apply(context.Background(), batch)
 		answer <- err
 	}()
-	inboxtest.AwaitBlocked(t, admin, 1)
+	testinbox.AwaitBlocked(t, admin, 1)
 	_, err = keeper.Exec(t.Context(), `SELECT tandem.maintain_inbox()`)
 	require.NoError(t, err)
 	require.NoError(t, keeper.Commit(t.Context()))
@@ -169,7 +169,7 @@ func testEmptiedLeaf(t *testing.T, again bool) {
 	var f *apply.Failure
 	require.ErrorAs(t, err, &f)
 	require.Contains(t, f.Refused, 1)
-	require.Equal(t, []string{"a", "old"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "old"}, testinbox.Strings(t, admin, allEffects))
 }
 
 // A message was refused, because no leaf covers its id, and is to be handled all
@@ -192,7 +192,7 @@ func TestALateMessageIsKnownToTheLeafThatWasMadeSince(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, result.Handled)
 	}
-	require.Equal(t, []string{"a", "b"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "b"}, testinbox.Strings(t, admin, allEffects))
 }
 
 // A database that was restored may have fewer leaves than its consumer knows of:
@@ -201,7 +201,7 @@ func TestALeafThatIsGoneIsNoticed(t *testing.T) {
 	t.Parallel()
 	admin, pool := databases(t)
 	a := experienced(t, pool)
-	ahead := []inbox.Message{{ID: inboxtest.V7At(time.Now().AddDate(0, 6, 0)), Value: []byte("ahead")}}
+	ahead := []inbox.Message{{ID: testinbox.V7At(time.Now().AddDate(0, 6, 0)), Value: []byte("ahead")}}
 	_, err := admin.Exec(t.Context(), `
 		UPDATE tandem.inbox_bounds SET ceiling = tandem.uuid_time($1::uuid) - interval '1 hour'`, ahead[0].ID)
 	require.NoError(t, err)

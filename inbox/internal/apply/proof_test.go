@@ -14,7 +14,7 @@ import (
 
 	"github.com/tandem-outbox/tandem/inbox"
 	"github.com/tandem-outbox/tandem/inbox/internal/apply"
-	"github.com/tandem-outbox/tandem/inbox/internal/inboxtest"
+	"github.com/tandem-outbox/tandem/inbox/internal/testinbox"
 )
 
 // An id that no leaf covers is refused, unless the message is to be handled all
@@ -24,7 +24,7 @@ func TestALateMessageIsHandledOnce(t *testing.T) {
 	admin, pool := databases(t)
 	a := apply.New(config(pool, effect))
 	for value, moment := range map[string]time.Time{"old": time.Now().AddDate(-1, 0, 0), "new": time.Now().AddDate(3, 0, 0)} {
-		batch := items([]inbox.Message{{ID: inboxtest.V7At(moment), Value: []byte(value)}})
+		batch := items([]inbox.Message{{ID: testinbox.V7At(moment), Value: []byte(value)}})
 		_, err := a.Apply(t.Context(), nil, batch)
 		var refused *apply.Failure
 		require.ErrorAs(t, err, &refused)
@@ -37,8 +37,8 @@ func TestALateMessageIsHandledOnce(t *testing.T) {
 			require.Equal(t, want == 0, batch[0].Known)
 		}
 	}
-	require.ElementsMatch(t, []string{"old", "new"}, inboxtest.Strings(t, admin, allEffects))
-	require.Equal(t, 2, inboxtest.Count(t, admin, `SELECT count(*) FROM tandem.inbox_late`))
+	require.ElementsMatch(t, []string{"old", "new"}, testinbox.Strings(t, admin, allEffects))
+	require.Equal(t, 2, testinbox.Count(t, admin, `SELECT count(*) FROM tandem.inbox_late`))
 }
 
 // A message without an id is handled once because its row goes with the effect.
@@ -60,7 +60,7 @@ func TestAMessageMayBeProvedByItsRow(t *testing.T) {
 	require.Zero(t, asides(t, admin)+recorded(t, admin))
 	_, err = a.Apply(t.Context(), f, rows)
 	require.ErrorIs(t, err, apply.ErrChanged)
-	require.Equal(t, []string{"a", "b"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "b"}, testinbox.Strings(t, admin, allEffects))
 }
 
 // Where no ids are recorded, a failure must not take the effects of other
@@ -93,7 +93,7 @@ func TestUnrecordedMessagesFailAlone(t *testing.T) {
 	result, err := a.Apply(t.Context(), f, batch)
 	require.NoError(t, err)
 	require.Equal(t, 3, result.Handled)
-	require.Equal(t, []string{"a", "d", "f"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "d", "f"}, testinbox.Strings(t, admin, allEffects))
 	require.Zero(t, recorded(t, admin)+asides(t, admin))
 	for i := range batch {
 		lost := i == 1 || i == 2 || i == 4
@@ -153,7 +153,7 @@ func TestABatchOfDatabaseSQL(t *testing.T) {
 	_, err := a.Apply(ctx, nil, items(messages("handled")))
 	require.ErrorIs(t, err, context.Canceled)
 	require.Zero(t, db.Stats().InUse)
-	require.Equal(t, []string{"handled"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"handled"}, testinbox.Strings(t, admin, allEffects))
 	require.Equal(t, 1, recorded(t, admin))
 
 	_, err = a.Apply(t.Context(), nil, items(messages("commit")))
@@ -183,6 +183,6 @@ func TestADatabaseSQLBatchCarriesVerdictsOut(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, result.Handled)
 	require.Zero(t, asides(t, admin))
-	require.Equal(t, []string{"a", "b"}, inboxtest.Strings(t, admin, allEffects))
+	require.Equal(t, []string{"a", "b"}, testinbox.Strings(t, admin, allEffects))
 	require.Zero(t, db.Stats().InUse)
 }

@@ -1,5 +1,5 @@
-// Package inboxtest is what the tests of the inbox's packages share.
-package inboxtest
+// Package testinbox is what the tests of the inbox's packages share.
+package testinbox
 
 import (
 	"context"
