@@ -58,6 +58,6 @@ func TestVersionOfEachWayToBuild(t *testing.T) {
 		"without modules":      {"", "dev", "", nil},
 	} {
 		text := versionText(c.stamped, c.info)
-		require.Regexp(t, `^tandem `+regexp.QuoteMeta(c.want)+` \(go1\.\S+, \w+/\w+`+c.commit+`\)$`, text, name)
+		require.Regexp(t, `^tandem `+regexp.QuoteMeta(c.want)+` \(go1\.\S+, \w+/\w+`+c.commit+`, schema \d+\)$`, text, name)
 	}
 }

@@ -18,7 +18,8 @@ func newVersion(sys system) *cobra.Command {
 		Short: "Print the version",
 		Long: `Prints the version of tandem and of the Go that built it, for which system, and the
 commit where that is known: it is not where tandem was built from an archive or by
-"go install" with a version.`,
+"go install" with a version. Last comes the version of the schema that it is written
+for: docs/upgrading.md says what works with what.`,
 		Example: `  tandem version`,
 	}, sys, nil, func(context.Context) error {
 		info, _ := debug.ReadBuildInfo()
