@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tandem-outbox/tandem/internal/advice"
 	"github.com/tandem-outbox/tandem/relay/internal/findings"
 )
 
@@ -14,7 +16,7 @@ import (
 type Finding = findings.Finding
 
 // Examine looks at the database as a relay does before its first event, and goes
-// on where that would give up. Of cfg only Database, BeforeConnect and Schema
+// on where that would give up, but for rights that the login lacks. Of cfg only Database, BeforeConnect and Schema
 // count. The error says why it could look no further.
 func Examine(ctx context.Context, cfg Config) ([]Finding, error) {
 	r := &Relay{cfg: cfg.withDefaults(), sql: statementsFor(cfg.withDefaults().Schema)}
@@ -27,6 +29,9 @@ func Examine(ctx context.Context, cfg Config) ([]Finding, error) {
 	for _, look := range []func(context.Context, *pgx.Conn) error{e.session, e.server, e.version, e.schema, e.checkpoint} {
 		if err := look(ctx, conn); err != nil {
 			return e.found, err
+		}
+		if e.lacksRights() { // what is left to look at would say so again
+			break
 		}
 	}
 	return e.found, nil
@@ -53,6 +58,11 @@ func (e *examination) add(err error) error {
 	return nil
 }
 
+// lacksRights tells whether the login was found to lack rights.
+func (e *examination) lacksRights() bool {
+	return slices.ContainsFunc(e.found, func(f Finding) bool { return f.Code == advice.Rights })
+}
+
 func (e *examination) session(ctx context.Context, conn *pgx.Conn) error {
 	other, err := e.open(ctx)
 	if err != nil {
@@ -77,7 +87,7 @@ func (e *examination) server(ctx context.Context, conn *pgx.Conn) (err error) {
 
 func (e *examination) version(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := e.checkVersion(ctx, conn); err != nil {
-		if err := e.add(err); err != nil {
+		if err := e.add(err); err != nil || e.lacksRights() {
 			return err
 		}
 		return errors.New("not a schema that this program works with: nothing more was looked at")

@@ -35,6 +35,20 @@ func TestExamineFindsEverything(t *testing.T) {
 	}
 }
 
+// The login's rights are one finding, whatever cannot be looked at without them.
+func TestExamineWithoutTheRights(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	for _, role := range []string{"tandem_writer", "pg_monitor"} {
+		cfg := l.config(t, nil)
+		cfg.Database.RuntimeParams["role"] = role
+		found, err := relay.Examine(t.Context(), cfg)
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.Contains(t, found[0].Remedy, "GRANT tandem_relay TO ")
+	}
+}
+
 func TestExamineAnotherVersionsSchema(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)

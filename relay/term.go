@@ -288,6 +288,9 @@ func (t *term) finish(ctx context.Context, k *keeper, err error) error {
 	if releaseErr := t.release(ctx, k.conn, t.lease); releaseErr != nil {
 		return errors.Join(err, fmt.Errorf("give the lease up: %w", releaseErr))
 	}
+	if err == nil {
+		t.log.Info("stopped: what was published is saved, and the lease given up")
+	}
 	return err
 }
 

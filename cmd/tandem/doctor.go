@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
@@ -70,6 +71,9 @@ func examine(ctx context.Context, o *relayOptions) []admin.Finding {
 		found = append(found, cannotLook(o.database, err))
 	}
 	status, more := examineRunning(ctx, o)
+	if slices.ContainsFunc(before, func(f relay.Finding) bool { return f.Code == advice.Rights }) {
+		more = slices.DeleteFunc(more, func(f admin.Finding) bool { return f.Code == advice.Database }) // cannotLook, for want of them
+	}
 	if err == nil { // else the same is wrong again
 		found = append(found, more...)
 	}

@@ -67,6 +67,22 @@ func TestDoctorWhereNothingAnswers(t *testing.T) {
 	require.NotContains(t, found[0].Problem, "secret-word")
 }
 
+// One cause is one finding, with what mends it.
+func TestDoctorWithoutTheRights(t *testing.T) {
+	t.Parallel()
+	database := testservers.Migrated(t)
+	kafka := broker(t)
+	for role, remedy := range map[string]string{
+		"tandem_consumer": `GRANT tandem_relay TO "tandem_consumer"`,                                         // may read tandem.settings
+		"pg_monitor":      "GRANT tandem_relay TO the login; if it is a member, SELECT tandem.grant_roles()", // may read nothing
+	} {
+		_, found := diagnosis(t, environment(withRole(t, database, role), kafka))
+		require.Len(t, found, 1, "%v", found)
+		require.Equal(t, "rights", found[0].Code)
+		require.Equal(t, remedy, found[0].Remedy)
+	}
+}
+
 // The settings are those of the relay, and are checked as there.
 func TestDoctorChecksTheSettings(t *testing.T) {
 	t.Parallel()

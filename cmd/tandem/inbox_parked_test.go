@@ -111,6 +111,7 @@ func TestInboxParkedShow(t *testing.T) {
 
 	tandem(t, env, "inbox", "parked", "show", "m1").oneLineOf(t, "more than one message matches: 1 (consumer billing", "5 (consumer mail", "--aside")
 	tandem(t, env, "inbox", "parked", "show", "m9").oneLineOf(t, "no message that is set aside matches", "tandem inbox parked list")
+	tandem(t, env, "inbox", "parked", "show", "1").oneLineOf(t, "no message that is set aside matches", "--aside 1")
 	for _, args := range [][]string{{}, {"--aside", "x"}, {"m1", "--raw", "--json"}, {"--offset", "-1"}, {"--id", ""}} {
 		require.Equal(t, exitUsage, tandem(t, env, append([]string{"inbox", "parked", "show"}, args...)...).code, args)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -41,9 +42,12 @@ that are no text, which their encoding tells.`,
 		return o.inbox(ctx, func(ctx context.Context, desk *inboxadmin.Operator) error {
 			message, err := desk.Show(ctx, s)
 			var several *inboxadmin.AmbiguousError
+			var unknown *inboxadmin.UnknownError
 			switch {
 			case errors.As(err, &several):
 				return fmt.Errorf("%w; choose by --aside", err)
+			case errors.As(err, &unknown) && isNumber(s.IDs):
+				return fmt.Errorf("%w; is %[2]s a number of the list, in the column ASIDE? then --aside %[2]s", err, s.IDs[0])
 			case err != nil:
 				return fmt.Errorf("%w; tandem inbox parked list shows what is", err)
 			case raw:
@@ -58,6 +62,15 @@ that are no text, which their encoding tells.`,
 	cmd.Use = "show [id]"
 	cmd.MarkFlagsMutuallyExclusive("raw", "json", "full")
 	return cmd
+}
+
+// isNumber tells whether the one id may be meant as a number of the list.
+func isNumber(ids []string) bool {
+	if len(ids) != 1 {
+		return false
+	}
+	_, err := strconv.ParseInt(ids[0], 10, 64)
+	return err == nil
 }
 
 // headerView is a header as JSON has it.

@@ -25,8 +25,8 @@ func newInboxStatus(sys system) *cobra.Command {
               be proved new, and how many of them were processed
   partitions  who has each and since when, its lag and state. Offsets and lag are the
               owner's word, some seconds old
-  storage     from when to when ids can be told from duplicates; estimates of how many
-              there are
+  storage     from when to when ids can be told from duplicates; how many there are,
+              an estimate (~) above 1,000
   wrong       what needs somebody, and what to do
 
 Services that call inbox.Once alone have no line: they are in no table but the ids'.`,
@@ -85,7 +85,7 @@ func inboxConsumer(w io.Writer, at time.Time, c inboxadmin.Consumer) {
 }
 
 func inboxStorage(w io.Writer, s inboxadmin.Storage) {
-	fmt.Fprintf(w, "storage    ~%d ids in %d leaves, ~%d foreign ids, %s on disk", s.IDs, s.Leaves, s.Foreign, bytesText(s.Bytes))
+	fmt.Fprintf(w, "storage    %s%d ids in %d leaves, %s%d foreign ids, %s on disk", sign(!s.IDsCounted, "~"), s.IDs, s.Leaves, sign(!s.ForeignCounted, "~"), s.Foreign, bytesText(s.Bytes))
 	if s.Floor != nil && s.Ceiling != nil {
 		fmt.Fprintf(w, "; ids made from %s to %s can be proved new", s.Floor.Format(time.DateOnly), s.Ceiling.Format(time.DateOnly))
 	}

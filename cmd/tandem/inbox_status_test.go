@@ -16,7 +16,7 @@ func TestInboxStatus(t *testing.T) {
 	t.Parallel()
 	database := testservers.Migrated(t)
 	env := []string{"TANDEM_DATABASE_URL=" + asConsumer(t, database)}
-	require.Contains(t, done(t, env, "inbox", "status"), "consumers  none of Kafka's has worked here\nstorage    ~0 ids in ")
+	require.Contains(t, done(t, env, "inbox", "status"), "consumers  none of Kafka's has worked here\nstorage    0 ids in ")
 	var s struct {
 		inboxadmin.Status
 		Findings []map[string]string
@@ -60,7 +60,7 @@ func TestInboxStatusForPeople(t *testing.T) {
 			},
 			{Consumer: "mail", Unprovable: "refuse"},
 		},
-		Storage: inboxadmin.Storage{Floor: before(20 * 24 * time.Hour), Ceiling: before(-20 * 24 * time.Hour), Leaves: 6, Bytes: 41_000_000, IDs: 123_456, Foreign: 78},
+		Storage: inboxadmin.Storage{Floor: before(20 * 24 * time.Hour), Ceiling: before(-20 * 24 * time.Hour), Leaves: 6, Bytes: 41_000_000, IDs: 123_456, Foreign: 78, ForeignCounted: true},
 	}
 	var out bytes.Buffer
 	require.NoError(t, inboxStatusText(&out, s))
@@ -90,6 +90,7 @@ func TestDoctorLooksAtTheInbox(t *testing.T) {
 	_, found = diagnosis(t, environment(asRelay(t, database), kafka))
 	require.Len(t, found, 2)
 	require.Contains(t, found[1].Remedy, "GRANT tandem_consumer")
+	require.Contains(t, found[1].Remedy, "run tandem inbox status with")
 	require.Equal(t, "inbox-hidden", found[1].Code)
 }
 

@@ -76,7 +76,7 @@ func stateFlag[S ~string](to *[]S, all []S, initially, usage, example string) *s
 
 // parkedTable is how a list of events looks to people.
 var parkedTable = table[admin.Event]{
-	header: "ID\tTOPIC\tKEY\tSTATE\tATTEMPTS\tPARKED AT\tREASON",
+	header: "ID\tTOPIC\tKEY\tSTATE\tATTEMPTS\tSINCE\tREASON",
 	none:   "no event that is set aside matches",
 	line: func(e admin.Event) string {
 		key := "-"

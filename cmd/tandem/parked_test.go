@@ -92,7 +92,7 @@ func TestParkedList(t *testing.T) {
 	require.Nil(t, events[2]["key"])
 
 	table := done(t, env, "parked", "list")
-	require.Contains(t, table, "ID")
+	require.Regexp(t, `^ID .* ATTEMPTS +SINCE +REASON\n`, table)
 	require.Contains(t, table, heldA)
 	require.NotContains(t, table, "hello")
 	require.Equal(t, "no event that is set aside matches\n", done(t, env, "parked", "list", "--topic", "none"))

@@ -144,6 +144,8 @@ func TestTheFirstSignalDrains(t *testing.T) {
 	p.signal(t, syscall.SIGTERM)
 	require.NoError(t, p.cmd.Wait(), p.stderr)
 	require.Empty(t, p.stdout.String())
+	lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
+	require.Contains(t, lines[len(lines)-1], "is saved, and the lease given up")
 	free := query[bool](t, database, `SELECT expires_at <= now() FROM tandem.lease`)
 	require.True(t, free, "the lease was given up")
 }

@@ -64,7 +64,9 @@ func TestStatusForPeople(t *testing.T) {
 		Lease: admin.Lease{Held: true, Holder: "a/1", Epoch: 7, AcquiredAt: &since, ExpiresAt: &until},
 		Relays: []admin.Relay{
 			{Holder: "a/1", Version: "v1.2.3", State: "relaying", Leads: true, StartedAt: before(50 * time.Hour), SeenAt: at},
-			{Holder: "b/2", State: "standby", StartedAt: before(time.Hour), SeenAt: before(time.Minute), Silent: true},
+			{Holder: "b/2", State: "standby", StartedAt: before(time.Hour), SeenAt: at},
+			{Holder: "c/3", State: "relaying", StartedAt: before(time.Hour), SeenAt: before(5 * time.Second)},
+			{Holder: "d/4", State: "relaying", StartedAt: before(time.Hour), SeenAt: before(time.Minute), Silent: true},
 		},
 		Lag: admin.Lag{
 			Amount: admin.Amount{Events: 25_000, Bytes: 2_500_000, Seconds: 65.4, Estimated: true},
@@ -92,7 +94,9 @@ func TestStatusForPeople(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, statusText(&out, s))
 	require.Equal(t, `leads    a/1 for 1h30m (epoch 7, lease ends in 4s), started 2 days ago, v1.2.3
-standby  b/2, started 1h ago; not heard of for 1m
+standby  b/2, started 1h ago
+no lease c/3, started 1h ago
+gone     d/4, started 1h ago; not heard of for 1m
 lag      ~25000 events, ~2.5 MB, 1m5s: ~24000 events, ~2.4 MB, 3.3s not read; 1000 events, 100.0 kB, 12ms read, not acknowledged; 0 events acknowledged, not saved
 aside    ≥ 1 parked, 2 held, 3 deferred, 4 scheduled; 5 expired, 6 discarded
 log      2 of 16 leaves in use, 41.0 MB on disk; the disk is full in 3 days at this rate

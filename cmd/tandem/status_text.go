@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/tandem-outbox/tandem/relay"
 	"github.com/tandem-outbox/tandem/relay/admin"
 )
 
@@ -56,12 +57,24 @@ func statusRelays(w io.Writer, s admin.Status) {
 			about += fmt.Sprintf("; not heard of for %s", ageText(s.At.Sub(r.SeenAt).Seconds()))
 		}
 		if !r.Leads {
-			fmt.Fprintf(w, "%-8s %s, %s\n", r.State, r.Holder, about)
+			fmt.Fprintf(w, "%-8s %s, %s\n", notLeading(r), r.Holder, about)
 			continue
 		}
 		fmt.Fprintf(w, "leads    %s for %s (epoch %d, lease ends in %s), %s\n", r.Holder, ageText(s.At.Sub(*s.Lease.AcquiredAt).Seconds()),
 			s.Lease.Epoch, ageText(s.Lease.ExpiresAt.Sub(s.At).Seconds()), about)
 	}
+}
+
+// notLeading is what a relay without the lease is. Its last words may be older than
+// that: one that was killed has said that it relays.
+func notLeading(r admin.Relay) string {
+	switch {
+	case r.Silent:
+		return "gone"
+	case r.State == relay.Relaying.String():
+		return "no lease"
+	}
+	return r.State
 }
 
 func statusLag(w io.Writer, l admin.Lag) {

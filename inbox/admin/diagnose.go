@@ -37,7 +37,7 @@ func (o *Operator) Diagnose(ctx context.Context) ([]Finding, error) {
 	d.storage()
 	if used {
 		d.add(advice.InboxHidden, advice.Doubtful, "this login may not see what consumers of Kafka have set aside, nor whether they work",
-			"what is wrong there is not looked for", "GRANT tandem_consumer TO the login, or run it with a consumer's")
+			"what is wrong there is not looked for", "GRANT tandem_consumer TO the login, or run tandem inbox status with a consumer's login")
 	}
 	return d.found, nil
 }

@@ -92,9 +92,12 @@ type Storage struct {
 	Ceiling *time.Time `json:"ceiling"` // until when there are leaves; nil where there are none
 	Leaves  int        `json:"leaves"`
 	Bytes   int64      `json:"bytes"` // on disk, with indexes, of all ids
-	// IDs, and Foreign ones, are estimates.
-	IDs     int64 `json:"ids_estimate"`
-	Foreign int64 `json:"foreign_ids_estimate"`
+	// IDs, and Foreign ones, are estimates, but where they are so few that they
+	// were counted.
+	IDs            int64 `json:"ids_estimate"`
+	Foreign        int64 `json:"foreign_ids_estimate"`
+	IDsCounted     bool  `json:"ids_counted"`
+	ForeignCounted bool  `json:"foreign_ids_counted"`
 }
 
 // Status looks at the inbox. It counts what is set aside row by row, which takes

@@ -11,6 +11,14 @@ import (
 // statusBound is up to where things are counted.
 const statusBound = 100_000
 
+// Up to so many ids are counted, where all of them take no more than so many
+// bytes: an estimate of a table that nobody has analysed is a guess, which shows
+// where there are few.
+const (
+	countedIDs   = 1000
+	countedBytes = 4 << 20
+)
+
 // statusReader reads a Status part by part.
 type statusReader struct {
 	*Operator
@@ -36,7 +44,15 @@ func (s *statusReader) storage(ctx context.Context) error {
 	if err := s.row(ctx, sqlStatusCeiling).Scan(&st.Ceiling, &s.status.At); err != nil {
 		return err
 	}
-	if err := s.row(ctx, sqlStatusStorage).Scan(&st.Floor, &st.Leaves, &st.Bytes, &st.IDs, &st.Foreign); err != nil {
+	var leaves, foreign int64
+	err := s.row(ctx, sqlStatusStorage).Scan(&st.Floor, &st.Leaves, &st.Bytes, &st.IDs, &st.Foreign, &leaves, &foreign)
+	if err == nil {
+		st.IDsCounted, err = s.count(ctx, sqlCountIDs, leaves, &st.IDs)
+	}
+	if err == nil {
+		st.ForeignCounted, err = s.count(ctx, sqlCountForeign, foreign, &st.Foreign)
+	}
+	if err != nil {
 		return err
 	}
 	for _, t := range []*time.Time{&s.status.At, st.Floor, st.Ceiling} {
@@ -45,6 +61,19 @@ func (s *statusReader) storage(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// count replaces an estimate where there are few.
+func (s *statusReader) count(ctx context.Context, statement string, bytes int64, estimate *int64) (bool, error) {
+	if bytes > countedBytes {
+		return false, nil
+	}
+	var n int64
+	if err := s.row(ctx, statement, countedIDs+1).Scan(&n); err != nil || n > countedIDs {
+		return false, err
+	}
+	*estimate = n
+	return true, nil
 }
 
 func (s *statusReader) consumers(ctx context.Context) error {

@@ -10,14 +10,22 @@ FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent
 // sqlStatusStorage estimates as the planner does: the density when the table was
 // last analysed, else a guess at a row's width, times the pages that it has now.
 const sqlStatusStorage = `WITH size AS (
-	SELECT c.oid <> 'tandem.inbox_foreign'::regclass AS leaf, pg_total_relation_size(c.oid) AS bytes,
+	SELECT c.oid <> 'tandem.inbox_foreign'::regclass AS leaf, pg_total_relation_size(c.oid) AS bytes, pg_relation_size(c.oid) AS heap,
 		(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.reltuples >= 0 AND c.relpages > 0 THEN c.reltuples / c.relpages
 			ELSE 8192 / CASE WHEN c.oid = 'tandem.inbox_foreign'::regclass THEN 90.0 ELSE 64.0 END END)::bigint AS ids
 	FROM pg_class AS c WHERE c.oid = 'tandem.inbox_foreign'::regclass
 		OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'tandem.inbox'::regclass))
 SELECT tandem.inbox_floor_time(), count(*) FILTER (WHERE leaf), coalesce(sum(bytes), 0)::bigint,
-	coalesce(sum(ids) FILTER (WHERE leaf), 0)::bigint, coalesce(sum(ids) FILTER (WHERE NOT leaf), 0)::bigint
+	coalesce(sum(ids) FILTER (WHERE leaf), 0)::bigint, coalesce(sum(ids) FILTER (WHERE NOT leaf), 0)::bigint,
+	coalesce(sum(heap) FILTER (WHERE leaf), 0)::bigint, coalesce(sum(heap) FILTER (WHERE NOT leaf), 0)::bigint
 FROM size`
+
+// sqlCountIDs and sqlCountForeign: $1 the bound. They may read the whole table,
+// and are for one that is small.
+const (
+	sqlCountIDs     = `SELECT count(*) FROM (SELECT FROM tandem.inbox LIMIT $1::bigint) AS n`
+	sqlCountForeign = `SELECT count(*) FROM (SELECT FROM tandem.inbox_foreign LIMIT $1::bigint) AS n`
+)
 
 const sqlStatusConsumers = `SELECT consumer, unprovable, configured_at, facts FROM tandem.inbox_consumer`
 

@@ -19,6 +19,14 @@ func TestStatus(t *testing.T) {
 	require.Empty(t, s.Consumers)
 	require.NotNil(t, s.Consumers)
 	require.Empty(t, s.Findings())
+	require.Zero(t, s.Storage.IDs)
+	d.exec(t, `INSERT INTO tandem.inbox (consumer, message_id) SELECT 'early', tandem.uuidv7() FROM generate_series(1, 2)`)
+	d.exec(t, `INSERT INTO tandem.inbox_foreign (consumer, message_id) SELECT 'early', n::text FROM generate_series(1, 1000) AS n`)
+	s, err = d.Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int64{2, 1000}, []int64{s.Storage.IDs, s.Storage.Foreign})
+	require.True(t, s.Storage.IDsCounted && s.Storage.ForeignCounted)
+	d.exec(t, `INSERT INTO tandem.inbox_foreign (consumer, message_id) VALUES ('early', 'one more')`)
 
 	n := d.poisoned(t)
 	d.exec(t, `INSERT INTO tandem.inbox_consumer (consumer, unprovable, facts) VALUES ('billing', 'process', '{"group": "billing-2"}'), ('idle', 'refuse', '{}')`)
@@ -61,6 +69,7 @@ func TestStatus(t *testing.T) {
 	require.Greater(t, s.Storage.Leaves, 50)
 	require.Positive(t, s.Storage.Bytes)
 	require.InDelta(t, 2000, s.Storage.IDs, 1000)
+	require.False(t, s.Storage.IDsCounted || s.Storage.ForeignCounted)
 	require.True(t, s.Storage.Floor.Before(s.At))
 	require.True(t, s.Storage.Ceiling.After(s.At.Add(300*24*time.Hour)))
 

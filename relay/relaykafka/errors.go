@@ -3,6 +3,7 @@ package relaykafka
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/segmentio/kafka-go"
@@ -71,7 +72,8 @@ const (
 )
 
 // ruling is what the relay does about an error, and what an operator can do.
-// In a hint, <brokers> and <topic> stand for the real ones.
+// In a hint, <brokers> and <topic> stand for the real ones, and <bytes> for what
+// nameSize says.
 type ruling struct {
 	verdict relay.Verdict
 	hint    string
@@ -133,6 +135,17 @@ func (p *Publisher) judge(err error, topic string) error {
 	}
 	hint := strings.NewReplacer("<brokers>", strings.Join(p.config.Brokers, ","), "<topic>", topic).Replace(r.hint)
 	return &relay.PublishError{Verdict: r.verdict, Hint: hint, Err: err}
+}
+
+// nameSize puts into the hint about a record that is too large a limit that would
+// do: its size is about bytes, rarely more.
+func nameSize(err error, bytes int) {
+	var refusal *relay.PublishError
+	if errors.As(err, &refusal) {
+		const kilobyte = 1024
+		limit := (bytes/kilobyte + 2) * kilobyte
+		refusal.Hint = strings.Replace(refusal.Hint, "<bytes>", strconv.Itoa(limit), 1)
+	}
 }
 
 // judgePartition rules on a partition that does not exist. Events that chose it

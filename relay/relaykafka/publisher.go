@@ -154,6 +154,9 @@ func (p *Publisher) Publish(ctx context.Context, topic string, partition int, ev
 		return nil
 	}
 	err = p.judge(fmt.Errorf("relaykafka: %d events to topic %q partition %d: %w", len(events), topic, partition, err), topic)
+	if len(events) == 1 {
+		nameSize(err, sizeHint(p.config.Source, topic, events))
+	}
 	if !has(relay.RefusedRecords, err) {
 		layout.stale.Store(true)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"testing"
 	"time"
 
@@ -193,7 +194,12 @@ func TestEventTooLargeForTheBroker(t *testing.T) {
 	require.NoError(t, cluster.CreateTopic("small", 1, map[string]string{"max.message.bytes": "1000000"}))
 	err := p.Publish(t.Context(), "small", 0, large)
 	require.Equal(t, relay.RefusedRecords, verdictOf(t, err))
-	require.ErrorContains(t, err, "max.message.bytes")
+	var refusal *relay.PublishError
+	require.ErrorAs(t, err, &refusal)
+	limit := regexp.MustCompile(`max\.message\.bytes=(\d+)$`).FindStringSubmatch(refusal.Hint)
+	require.NotNil(t, limit, refusal.Hint)
+	require.NoError(t, cluster.CreateTopic("larger", 1, map[string]string{"max.message.bytes": limit[1]}))
+	require.NoError(t, p.Publish(t.Context(), "larger", 0, large), "what the hint says is enough")
 }
 
 func TestRecordErrorsAreNamed(t *testing.T) {

@@ -140,6 +140,16 @@ func TestEachRightOfTheRelay(t *testing.T) {
 	require.Empty(t, look(t, relay))
 }
 
+// What a login that is no member lacks is not listed, and is mended by membership.
+func TestRightsOfOneThatIsNoMember(t *testing.T) {
+	t.Parallel()
+	address := testservers.Migrated(t)
+	found := look(t, connect(t, address, "tandem_writer"))
+	require.Len(t, found, 1)
+	require.Regexp(t, `^role "tandem_writer" is no member of tandem_relay, and lacks \S+ ON tandem\.\w+, [^,]+, [^,]+ and \d\d more$`, found[0].Problem)
+	require.Equal(t, `GRANT tandem_relay TO "tandem_writer"`, found[0].Remedy)
+}
+
 // Everything is listed, also what a missing right keeps from being looked at.
 func TestSeveralFindings(t *testing.T) {
 	t.Parallel()

@@ -37,6 +37,11 @@ WHERE CASE WHEN o.oid IS NULL THEN true
 	ELSE NOT has_table_privilege(o.oid, n.privilege) END
 ORDER BY n.privilege, n.name`
 
+// sqlRole: $1 the schema. Whether the relay's role exists, and this one has its
+// rights: grant_roles mends the one, only membership the other.
+const sqlRole = `SELECT current_user, has_schema_privilege(s.oid, 'USAGE'), r.oid IS NOT NULL, coalesce(pg_has_role(r.oid, 'USAGE'), false)
+FROM pg_namespace AS s LEFT JOIN pg_roles AS r ON r.rolname = 'tandem_relay' WHERE s.nspname = $1`
+
 func (l *look) rights() error {
 	var names, privileges []string
 	for _, n := range needs {
@@ -47,8 +52,8 @@ func (l *look) rights() error {
 		}
 	}
 	var role string
-	var usage bool
-	err := l.scan(`SELECT current_user, has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1`, []any{l.schema}, &role, &usage)
+	var usage, exists, member bool
+	err := l.scan(sqlRole, []any{l.schema}, &role, &usage, &exists, &member)
 	if err != nil {
 		return err
 	}
@@ -70,10 +75,25 @@ func (l *look) rights() error {
 		l.add(advice.ObjectsMissing, "there is no "+qualified(absent), "the relay works with it", "restore it: tandem migrate print has its definition")
 	}
 	if len(lacks) > 0 {
-		l.add(advice.Rights, fmt.Sprintf("role %q lacks %s", role, strings.Join(lacks, ", ")), "the relay would fail in the middle of its work",
-			fmt.Sprintf("SELECT tandem.grant_roles() /* and GRANT tandem_relay TO %s, if it is no member */", pgx.Identifier{role}.Sanitize()))
+		problem, remedy := fmt.Sprintf("role %q lacks %s", role, strings.Join(lacks, ", ")), "SELECT tandem.grant_roles()"
+		if !member {
+			problem, remedy = fmt.Sprintf("role %q is no member of tandem_relay, and lacks %s", role, some(lacks)), "GRANT tandem_relay TO "+pgx.Identifier{role}.Sanitize()
+		}
+		if !exists {
+			remedy = "CREATE ROLE tandem_relay NOLOGIN; SELECT tandem.grant_roles(); " + remedy
+		}
+		l.add(advice.Rights, problem, "the relay would fail in the middle of its work", remedy)
 	}
 	return err
+}
+
+// some are the first of many: a login that is no member lacks some sixty rights.
+func some(names []string) string {
+	const shown = 3
+	if len(names) <= shown+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
 // sqlWriter: $1 the schema. What the writers' role may and must not.
