@@ -59,7 +59,7 @@ bin/with-servers:
 
 # The password that it prints is of servers that end with it.
 servers: bin/with-servers
-	@bin/with-servers -- sh -c 'echo "export TANDEM_DATABASE_URL=$$TANDEM_TEST_DATABASE_URL"; echo "export TANDEM_KAFKA_BROKERS=$$TANDEM_TEST_KAFKA_BROKERS"; exec tail -f /dev/null'
+	@bin/with-servers -- sh -c 'echo "export TANDEM_DATABASE_URL=$$TANDEM_TEST_DATABASE_URL"; echo "export TANDEM_KAFKA_BROKERS=$$TANDEM_TEST_KAFKA_BROKERS"; trap "exit 0" INT TERM; tail -f /dev/null & wait'
 
 test: bin/with-servers
 	bin/with-servers -- sh -ec 'for m in . $(MODULES); do (cd $$m && $(TESTS) ./...); done'

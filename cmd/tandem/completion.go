@@ -22,7 +22,7 @@ var shells = []shell{
 		name: "bash", generate: func(root *cobra.Command, w io.Writer) error { return root.GenBashCompletionV2(w, true) },
 		long: `Prints what bash needs to complete command lines of tandem. The package
 bash-completion must be installed. The first example is for this shell alone; the
-second is for every new one.`,
+second is for every new one, and its directory has to be there (mkdir -p).`,
 		example: `  source <(tandem completion bash)
   tandem completion bash > ~/.local/share/bash-completion/completions/tandem`,
 	},
@@ -37,7 +37,8 @@ this shell alone; the second is for every new one, by any directory of $fpath.`,
 	{
 		name: "fish", generate: func(root *cobra.Command, w io.Writer) error { return root.GenFishCompletion(w, true) },
 		long: `Prints what fish needs to complete command lines of tandem. The first example is for
-this shell alone; the second is for every new one.`,
+this shell alone; the second is for every new one, and its directory has to be
+there (mkdir -p).`,
 		example: `  tandem completion fish | source
   tandem completion fish > ~/.config/fish/completions/tandem.fish`,
 	},

@@ -37,7 +37,7 @@ var stacks = []stack{
 	{name: "gorm", from: "gorm.go.txt", to: "example/main.go", prepare: goPrepare, run: "go run PACKAGE/example"},
 	{name: "bun", from: "bun.go.txt", to: "example/main.go", prepare: goPrepare, run: "go run PACKAGE/example"},
 	{name: "python", from: "example.py", to: "example.py", marker: "pyproject.toml", prepare: []string{"python3 -m pip install 'psycopg[binary]'"}, run: "python3 DIR/example.py"},
-	{name: "sql", from: "example.sql", to: "example.sql", run: "psql \"${DATABASE_URL:-postgres://postgres:tandem@localhost:5432/shop}\" -f DIR/example.sql"},
+	{name: "sql", from: "example.sql", to: "example.sql", run: "psql \"${DATABASE_URL:-${TANDEM_DATABASE_URL:-postgres://postgres:tandem@localhost:5432/shop}}\" -f DIR/example.sql"},
 }
 
 // initOptions are the settings of "tandem init".
@@ -79,6 +79,9 @@ asked, and nothing else is changed.`,
 
 // write writes the files that are not there.
 func (o *initOptions) write(sys system) error {
+	if isTandem(o.dir) {
+		return fmt.Errorf("%s is a clone of Tandem itself, not a service of yours; give another --dir, or run this where your service is", o.dir)
+	}
 	chosen := recognised(o.stack)
 	files := []struct{ from, to, what string }{
 		{"tandem.yaml", "tandem.yaml", "settings for tandem"},
@@ -119,6 +122,12 @@ func recognised(name string) stack {
 	return stacks[len(stacks)-1]
 }
 
+// isTandem tells whether a directory is a clone of this project.
+func isTandem(dir string) bool {
+	module, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	return err == nil && strings.HasPrefix(string(module), "module github.com/tandem-outbox/tandem\n")
+}
+
 func exists(file string) bool {
 	_, err := os.Lstat(file)
 	return err == nil
@@ -154,6 +163,9 @@ variables DATABASE_URL and KAFKA_BROKERS, and
   tandem relay --config DIR/tandem.yaml
 Place an order:
 `)
+	if strings.HasSuffix(s.to, ".go") && !exists("go.mod") {
+		b.WriteString("  go mod init example.com/shop   # there is no go.mod here\n")
+	}
 	for _, command := range s.prepare {
 		b.WriteString("  " + command + "\n")
 	}

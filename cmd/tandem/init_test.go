@@ -82,6 +82,8 @@ func TestInitWritesOverNothingUnlessItIsForced(t *testing.T) {
 	require.NotEqual(t, "mine", written(t, dir)[mine])
 
 	tandem(t, nil, "init", "--dir", mine).oneLineOf(t, mine, "not a directory", "--dir")
+	tandem(t, nil, "init", "--dir", "../..").oneLineOf(t, "a clone of Tandem itself", "--dir")
+	require.NoFileExists(t, "../../tandem.yaml")
 }
 
 func TestInitLooksAtTheDirectoryItIsRunIn(t *testing.T) {
@@ -97,7 +99,10 @@ func TestInitLooksAtTheDirectoryItIsRunIn(t *testing.T) {
 		require.NoError(t, err, "%s", out)
 		require.Contains(t, string(out), "wrote "+example+": ")
 		require.FileExists(t, filepath.Join(dir, example))
+		require.NotContains(t, string(out), "go mod init")
 	}
+	_, said := initialised(t, "go-sql") // in this package's directory, without a go.mod
+	require.Contains(t, said, "  go mod init example.com/shop")
 }
 
 // The Go examples are built in a module of a user's, with this repository in place of

@@ -6,9 +6,12 @@ import (
 	"net/http/httptest"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-outbox/tandem/inbox"
+	"github.com/tandem-outbox/tandem/inbox/inboxtest"
+	"github.com/tandem-outbox/tandem/outbox"
 )
 
 var _ = tell("docs/consuming.md", func(p *page) {
@@ -43,6 +46,15 @@ var _ = tell("docs/consuming.md", func(p *page) {
 	looked := p.sh()
 	require.Contains(p, looked, "billing")
 	require.Contains(p, looked, "dry run")
+
+	db := stdlib.OpenDBFromPool(billing)
+	defer db.Close()
+	onSQL := inboxtest.NewSQLConsumer(db, "billing", chargeSQL)
+	for id, want := range map[string]inboxtest.State{`{"id": "o-8"}`: inboxtest.Handled, "o-8": inboxtest.Parked} {
+		outcome := onSQL.Deliver(p, inboxtest.FromEvent(outbox.Event{Topic: "orders", Type: "order.placed", Payload: []byte(id)}))
+		require.Equal(p, want, outcome.State, "%s", outcome)
+	}
+	require.Equal(p, 1, p.count(`SELECT count(*) FROM charges WHERE order_id = 'o-8'`))
 
 	p.exec("owner", `GRANT tandem_writer TO billing`)
 	handler := billingHandler()

@@ -8,8 +8,11 @@ import (
 
 var _ = tell("docs/relaying.md", func(p *page) {
 	p.topics("orders")
-	p.sh()  // migrate
-	p.sql() // grants
+	p.sh()                                                                                   // migrate
+	p.exec("postgres", `DROP OWNED BY shop, relay, billing; DROP ROLE shop, relay, billing`) // the page makes them
+	p.sql()
+	p.sql() // who may connect
+	p.exec("owner", `GRANT INSERT, UPDATE ON orders TO shop`)
 	ctx, shop := p.Context(), p.pool("shop")
 	require.NoError(p, placeOrder(ctx, shop, Order{"o-1", 100}))
 	require.Contains(p, p.sh(), "published 1 event")

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/jackc/pgx/v5"
@@ -142,6 +143,21 @@ func runBilling(ctx context.Context, pool *pgxpool.Pool, brokers []string) error
 		return err
 	}
 	return consumer.Run(ctx) // until ctx ends
+}
+
+func chargeSQL(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+	switch m.Type {
+	case "order.placed":
+		o, err := inbox.Decode(inbox.JSON[Order](), m)
+		if err != nil {
+			return err // which parks it
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO charges (order_id) VALUES ($1)`, o.ID)
+		return err
+	case "order.cancelled":
+		return nil
+	}
+	return inbox.ParkAs("unknown type", fmt.Errorf("nobody handles %q", m.Type))
 }
 
 func billingHandler() inbox.Handler {

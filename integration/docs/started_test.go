@@ -26,6 +26,7 @@ var _ = tell("docs/getting-started.md", func(p *page) {
 	}
 	p.exec("owner", `DROP TABLE orders, charges`) // the service makes its own
 
+	p.sh() // where the servers are
 	p.sh() // migrate
 	p.sh() // build, setup, place
 	require.Regexp(p, `lag +2 events`, p.sh())

@@ -33,7 +33,9 @@ def charge(conn, message_id, order):
 
 
 def main():
-    url = os.environ.get("DATABASE_URL", "postgres://postgres:tandem@localhost:5432/shop")
+    url = os.environ.get("DATABASE_URL") or os.environ.get(
+        "TANDEM_DATABASE_URL", "postgres://postgres:tandem@localhost:5432/shop"
+    )
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, cents bigint NOT NULL)")
         conn.execute("CREATE TABLE IF NOT EXISTS charges (order_id text PRIMARY KEY, cents bigint NOT NULL)")
