@@ -73,7 +73,7 @@ func TestDoctorWithoutTheRights(t *testing.T) {
 	database := testservers.Migrated(t)
 	kafka := broker(t)
 	for role, remedy := range map[string]string{
-		"tandem_consumer": `GRANT tandem_relay TO "tandem_consumer"`,                                         // may read tandem.settings
+		"tandem_consumer": `GRANT tandem_relay TO "tandem_consumer"`,                                                                                     // may read tandem.settings
 		"pg_monitor":      "make it a member of the role tandem_relay (GRANT tandem_relay TO the login); if it is a member, SELECT tandem.grant_roles()", // may read nothing
 	} {
 		_, found := diagnosis(t, environment(withRole(t, database, role), kafka))
