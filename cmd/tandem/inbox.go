@@ -38,9 +38,9 @@ func newInboxMaintain(sys system) *cobra.Command {
 		Use:   "maintain",
 		Short: "Make the inbox's storage ahead, and give back what is too old",
 		Long: `Makes storage for the ids of the coming year, and gives back what is older than the
-retention (tandem.inbox_bounds), until nothing is left to do. Relays, consumers and
-inbox.Maintain do the same every hour; run it daily where none of them runs on a
-database whose inbox is used, and after the retention was shortened. What is being
+retention (tandem.inbox_bounds), until nothing is left to do. Consumers and
+inbox.Maintain do the same every hour, relays every day; run it daily where none of
+them runs on a database whose inbox is used, and after the retention was shortened. What is being
 used at this moment is left for the next time.`,
 		Example: `  tandem inbox maintain`,
 	}, sys, o.reading(), func(ctx context.Context) error {

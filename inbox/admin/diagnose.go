@@ -111,7 +111,7 @@ func (d *diagnosis) storage() {
 	if until != nil {
 		ends = "has leaves until " + until.UTC().Format(time.DateOnly)
 	}
-	d.add(advice.InboxStorage, advice.Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "tandem inbox maintain; the relay and every consumer do it every hour")
+	d.add(advice.InboxStorage, advice.Doubtful, "the inbox "+ends, "messages of later are refused (TD011)", "tandem inbox maintain; every consumer does it every hour, the relay every day")
 }
 
 // some names five of many.

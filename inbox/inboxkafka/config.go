@@ -57,7 +57,7 @@ type Config struct {
 	Hold Hold
 
 	// MaxAttempts is how often a message is tried before it is parked. Defaults
-	// to 10, which with the default pauses takes about a minute and a half.
+	// to 10, which with the default pauses takes about a minute.
 	MaxAttempts int
 
 	// BreakAfter is how many different messages of a partition may fail in a
