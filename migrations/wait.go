@@ -64,7 +64,7 @@ func (m *Migrator) patiently(ctx context.Context, run func(*goose.Provider) ([]*
 
 // sqlInTheWay names the sessions that have something of the schema, the oldest
 // transaction first. It reads the catalog and takes no lock on a table.
-const sqlInTheWay = `SELECT coalesce(string_agg(who, '; '), 'nobody any more') FROM (
+const sqlInTheWay = `SELECT coalesce(string_agg(who, '; '), 'no session any more, or a prepared transaction: see pg_prepared_xacts') FROM (
 	SELECT format('session %s of %s%s, in a transaction since %s', a.pid, a.usename, ' (' || nullif(a.application_name, '') || ')', a.xact_start) AS who
 	FROM pg_stat_activity AS a
 	WHERE a.pid <> pg_backend_pid() AND EXISTS (

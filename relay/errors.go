@@ -96,7 +96,7 @@ func explainDatabase(err error) error {
 	case state == "42501":
 		return &SetupError{Code: advice.Rights, Problem: "the login may not do what a relay does", Err: err, Remedy: "make it a member of the role tandem_relay (GRANT tandem_relay TO the login); if it is a member, SELECT tandem.grant_roles()"}
 	case state == "42P01" || state == "3F000" || state == "42883" || state == "42703":
-		return &SetupError{Code: advice.SchemaMissing, Problem: "Tandem's schema is missing or incomplete", Err: err, Remedy: "run tandem migrate up"}
+		return &SetupError{Code: advice.SchemaMissing, Problem: "Tandem's schema is missing or incomplete", Err: err, Remedy: "see tandem migrate status: run tandem migrate up, or upgrade this program if the schema is newer"}
 	}
 	return err
 }

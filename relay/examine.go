@@ -30,7 +30,7 @@ func Examine(ctx context.Context, cfg Config) ([]Finding, error) {
 		if err := look(ctx, conn); err != nil {
 			return e.found, err
 		}
-		if e.lacksRights() { // what is left to look at would say so again
+		if e.blind { // what is left to look at would say so again
 			break
 		}
 	}
@@ -42,6 +42,7 @@ type examination struct {
 	*Relay
 	at    server
 	found []Finding
+	blind bool // the login may not even read the schema's version
 }
 
 // add takes a SetupError for a finding; every other error ends the examination.
@@ -87,8 +88,11 @@ func (e *examination) server(ctx context.Context, conn *pgx.Conn) (err error) {
 
 func (e *examination) version(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := e.checkVersion(ctx, conn); err != nil {
-		if err := e.add(err); err != nil || e.lacksRights() {
+		if err := e.add(err); err != nil {
 			return err
+		}
+		if e.blind = e.lacksRights(); e.blind {
+			return nil
 		}
 		return errors.New("not a schema that this program works with: nothing more was looked at")
 	}
@@ -102,8 +106,13 @@ func (e *examination) schema(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (e *examination) checkpoint(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := e.readCheckpoint(ctx, conn, e.at); err != nil {
-		return e.add(err)
+	_, err := e.readCheckpoint(ctx, conn, e.at)
+	if err == nil {
+		return nil
 	}
-	return nil
+	var setup *SetupError
+	if e.lacksRights() && errors.As(err, &setup) && setup.Code == advice.Rights {
+		return nil // said already
+	}
+	return e.add(err)
 }

@@ -49,6 +49,23 @@ func TestExamineWithoutTheRights(t *testing.T) {
 	}
 }
 
+// A right that is missing hides nothing that the login can see all the same.
+func TestExamineWithOneRightLess(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.exec(t, `REVOKE TRUNCATE ON tandem.log_00 FROM tandem_relay`)
+	l.exec(t, `UPDATE tandem.checkpoint SET system = 1`)
+	cfg := l.config(t, nil)
+	cfg.Database.RuntimeParams["role"] = "tandem_relay"
+	found, err := relay.Examine(t.Context(), cfg)
+	require.NoError(t, err)
+	var codes []string
+	for _, f := range found {
+		codes = append(codes, f.Code)
+	}
+	require.ElementsMatch(t, []string{"rights", "checkpoint-foreign"}, codes)
+}
+
 func TestExamineAnotherVersionsSchema(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)

@@ -66,7 +66,9 @@ func load(cmd *cobra.Command, environ []string, settings []*setting) (problems [
 	known := knownNames(cmd.Root())
 	env, problems := readEnvironment(environ, known)
 	file := env["config"]
-	if flag := cmd.Flags().Lookup("config"); flag != nil && flag.Changed {
+	if flag := cmd.Flags().Lookup("config"); flag == nil {
+		file = "" // nothing of it is for this command
+	} else if flag.Changed {
 		if file = flag.Value.String(); file == "" { // a variable of a script that is not set
 			problems = append(problems, "--config is empty: give the name of a file, or leave it out")
 		}

@@ -13,6 +13,7 @@ import (
 
 	inboxadmin "github.com/tandem-outbox/tandem/inbox/admin"
 	"github.com/tandem-outbox/tandem/internal/advice"
+	"github.com/tandem-outbox/tandem/internal/pgerror"
 	"github.com/tandem-outbox/tandem/relay"
 	"github.com/tandem-outbox/tandem/relay/admin"
 )
@@ -72,7 +73,7 @@ func examine(ctx context.Context, o *relayOptions) []admin.Finding {
 	}
 	status, more := examineRunning(ctx, o)
 	if slices.ContainsFunc(before, func(f relay.Finding) bool { return f.Code == advice.Rights }) {
-		more = slices.DeleteFunc(more, func(f admin.Finding) bool { return f.Code == advice.Database }) // cannotLook, for want of them
+		more = slices.DeleteFunc(more, func(f admin.Finding) bool { return f.Code == advice.Rights }) // cannotLook, for want of them
 	}
 	if err == nil { // else the same is wrong again
 		found = append(found, more...)
@@ -82,6 +83,9 @@ func examine(ctx context.Context, o *relayOptions) []admin.Finding {
 
 func cannotLook(database *pgx.ConnConfig, err error) admin.Finding {
 	f := admin.Finding{Code: advice.Database, Severity: admin.Wrong, Why: "what else may be wrong there is not known", Remedy: remedy(err)}
+	if pgerror.State(err) == "42501" { // insufficient_privilege
+		f.Code = advice.Rights
+	}
 	var setup *relay.SetupError
 	if errors.As(err, &setup) {
 		f.Code, f.Remedy = cmp.Or(setup.Code, f.Code), setup.Remedy

@@ -40,8 +40,8 @@ func newInboxMaintain(sys system) *cobra.Command {
 		Long: `Makes storage for the ids of the coming year, and gives back what is older than the
 retention (tandem.inbox_bounds), until nothing is left to do. Consumers and
 inbox.Maintain do the same every hour, relays every day; run it daily where none of
-them runs on a database whose inbox is used, and after the retention was shortened. What is being
-used at this moment is left for the next time.`,
+them runs on a database whose inbox is used, and after the retention was shortened.
+What is being used at this moment is left for the next time.`,
 		Example: `  tandem inbox maintain`,
 	}, sys, o.reading(), func(ctx context.Context) error {
 		return o.inbox(ctx, func(ctx context.Context, desk *inboxadmin.Operator) error {

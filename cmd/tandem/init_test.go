@@ -86,6 +86,17 @@ func TestInitWritesOverNothingUnlessItIsForced(t *testing.T) {
 	require.NoFileExists(t, "../../tandem.yaml")
 }
 
+// A variable that names the file which the command is to write does not stop it.
+func TestInitDoesNotReadTheFileThatItWrites(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	environment := []string{"TANDEM_CONFIG=" + filepath.Join(dir, "tandem.yaml")}
+	for _, args := range [][]string{{"init", "--stack", "sql", "--dir", dir}, {"config", "sample"}, {"version"}} {
+		r := tandem(t, environment, args...)
+		require.Equal(t, exitDone, r.code, r.stderr)
+	}
+}
+
 func TestInitLooksAtTheDirectoryItIsRunIn(t *testing.T) {
 	t.Parallel()
 	for marker, example := range map[string]string{"go.mod": "tandem/example/main.go", "pyproject.toml": "tandem/example.py", "README": "tandem/example.sql"} {

@@ -21,7 +21,7 @@ import (
 )
 
 func otlpEndpoint(to *string) *setting {
-	return &setting{
+	s := &setting{
 		name: "otlp-endpoint", kind: "url", shown: "off",
 		usage:   "where to send traces over HTTP (OTLP); OpenTelemetry's own variables, OTEL_EXPORTER_OTLP_ENDPOINT and the others, do as well",
 		allowed: "an http or https URL; without a path it is /v1/traces", example: "http://localhost:4318",
@@ -37,6 +37,17 @@ func otlpEndpoint(to *string) *setting {
 			return nil
 		},
 	}
+	s.redacted = func() string { // some services take a token in it
+		u, err := url.Parse(s.text)
+		if err != nil {
+			return ""
+		}
+		if u.RawQuery != "" {
+			u.RawQuery = "xxxxx"
+		}
+		return u.Redacted()
+	}
+	return s
 }
 
 // startTracing returns hooks for the relay, and what sends the last spans at the

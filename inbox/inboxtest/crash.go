@@ -149,6 +149,7 @@ func (r *crashes) disturbed(step int) bool {
 		if err != nil {
 			r.Fatalf("inboxtest: a delivery that nothing disturbed failed: %v", err)
 		}
+		r.compare("nothing broke: the delivery was over before this step")
 		return false
 	}
 	r.broke = append(r.broke, broke)
@@ -174,6 +175,7 @@ func (r *crashes) through(line *faultyconn.Line) *pgxpool.Pool {
 	c.TLSConfig, c.Fallbacks = nil, nil
 	c.DialFunc = line.Through(c.DialFunc)
 	config.MinConns, config.MinIdleConns, config.MaxConns = 0, 0, max(2, config.MaxConns)
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // no steps of its own
 	pool, err := pgxpool.NewWithConfig(r.Context(), config)
 	if err != nil {
 		r.Fatalf("inboxtest: %v", err)

@@ -52,6 +52,10 @@ func Database(t testing.TB, serverURL string) (databaseURL string) {
 		}
 	})
 	u.Path = "/" + name
+	query := u.Query()
+	query.Del("dbname") // either would have the last word
+	query.Del("database")
+	u.RawQuery = query.Encode()
 	Migrate(t, u.String())
 	return u.String()
 }

@@ -38,10 +38,10 @@ func Relay(t testing.TB, databaseURL string, change ...func(*relay.Config)) *Rec
 		if err == nil && ctx.Err() == nil {
 			err = fmt.Errorf("it ended before the test did") // UntilEmpty
 		}
-		ended(err) // context.Canceled where it is nil
 		if err != nil {
 			t.Errorf("outboxtest: the relay: %v", err)
 		}
+		ended(err) // last: whoever waits may end the test. context.Canceled where err is nil
 	}()
 	t.Cleanup(func() {
 		stop()
