@@ -71,6 +71,20 @@ func (c *bulkConn) setBulk(on bool) {
 		err = controlErr
 	}
 	c.bulk.Store(on && err == nil)
+	if err == nil {
+		c.wake()
+	}
+}
+
+// wake lets whoever waits in Read look anew how to. There may be somebody though no
+// answer is due: after a write that took long, or seemed to on a busy machine,
+// pgconn has a goroutine that reads ahead, and it may have begun to wait for what
+// comes next. Without bulk it would not look for itself, and a short answer would
+// stay unread.
+func (c *bulkConn) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // Read sets the caller's again
 }
 
 // SetDeadline is part of net.Conn.
@@ -88,10 +102,17 @@ func (c *bulkConn) SetReadDeadline(t time.Time) error {
 
 // Read is part of net.Conn.
 func (c *bulkConn) Read(b []byte) (int, error) {
-	if !c.bulk.Load() || len(b) == 0 {
-		return c.Conn.Read(b)
-	}
 	for {
+		if !c.bulk.Load() || len(b) == 0 {
+			n, err := c.Conn.Read(b)
+			if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				return n, err
+			}
+			if err := c.limit(time.Time{}); err != nil {
+				return 0, err // the caller's has passed
+			}
+			continue // it was wake
+		}
 		n, err := c.take(b)
 		if !errors.Is(err, syscall.EAGAIN) {
 			return n, err
@@ -115,6 +136,8 @@ func (c *bulkConn) take(b []byte) (n int, err error) {
 		}
 	})
 	switch {
+	case errors.Is(rawErr, os.ErrDeadlineExceeded):
+		return 0, syscall.EAGAIN // wake's, or the caller's, which wait looks at
 	case rawErr != nil:
 		return 0, rawErr
 	case err != nil:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,47 @@ func TestReadingInBulkLosesNothing(t *testing.T) {
 	require.NoError(t, other.Close())
 	_, err := conn.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
+}
+
+// Who began to wait before bulk was turned on, or off, gets what comes after it, be it
+// a few bytes: the driver reads ahead in a goroutine of its own after a slow write.
+func TestAReaderThatWaitsAlreadyGetsTheRest(t *testing.T) {
+	for round := range 20 {
+		conn, other := bulkPair(t)
+		conn.setBulk(round%2 == 1)
+		begun := make(chan struct{})
+		reads := sync.OnceFunc(func() { close(begun) })
+		conn.Conn = &announced{Conn: conn.Conn, reads: reads}
+		got := make(chan error, 1)
+		go func() {
+			if round%2 == 1 {
+				reads() // in bulk it reads another way
+			}
+			_, err := io.ReadFull(conn, make([]byte, 3))
+			got <- err
+		}()
+		<-begun
+		conn.setBulk(round%2 == 0)
+		_, err := other.Write([]byte("few"))
+		require.NoError(t, err)
+		select {
+		case err := <-got:
+			require.NoError(t, err)
+		case <-time.After(time.Minute):
+			require.Fail(t, "it waits for a lot")
+		}
+	}
+}
+
+// announced tells of its first Read.
+type announced struct {
+	net.Conn
+	reads func()
+}
+
+func (c *announced) Read(b []byte) (int, error) {
+	c.reads()
+	return c.Conn.Read(b)
 }
 
 // A deadline ends a read in bulk: one that is set before, one that is over, and
