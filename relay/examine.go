@@ -16,8 +16,9 @@ import (
 type Finding = findings.Finding
 
 // Examine looks at the database as a relay does before its first event, and goes
-// on where that would give up, but for rights that the login lacks. Of cfg only Database, BeforeConnect and Schema
-// count. The error says why it could look no further.
+// on where that would give up, but for a login that may not even read the schema's
+// version. Of cfg only Database, BeforeConnect and Schema count. The error says why it
+// could look no further.
 func Examine(ctx context.Context, cfg Config) ([]Finding, error) {
 	r := &Relay{cfg: cfg.withDefaults(), sql: statementsFor(cfg.withDefaults().Schema)}
 	conn, err := r.open(ctx)

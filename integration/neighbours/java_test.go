@@ -61,15 +61,8 @@ func TestJavaReadsOurs(t *testing.T) {
 	got := map[string]order{}   // by id: the relay may repeat itself
 	ours := map[string]string{} // partitions by key
 	for _, fields := range consumeByJava(t, w.brokers, w.topic) {
-		headers := map[string]string{}
-		for _, header := range strings.Split(fields[1], ",") {
-			name, value, _ := strings.Cut(header, ":")
-			headers[name] = value
-		}
-		require.Equal(t, "1.0", headers["ce_specversion"])
-		require.Equal(t, source, headers["ce_source"])
-		require.NotEmpty(t, headers["ce_time"])
-		got[headers["ce_id"]] = order{id: headers["ce_id"], kind: headers["ce_type"], key: fields[2], value: fields[3]}
+		o := readOrder(t, fields[1], ":", fields[2], fields[3])
+		got[o.id] = o
 		ours[fields[2]] = fields[0]
 	}
 	require.ElementsMatch(t, want, slices.Collect(maps.Values(got)))

@@ -30,21 +30,29 @@ func TestKcatReadsOurs(t *testing.T) {
 	for _, line := range lines {
 		fields := strings.Split(line, "\t")
 		require.Len(t, fields, 3, line)
-		headers := map[string]string{}
-		for _, header := range strings.Split(fields[2], ",") {
-			name, value, _ := strings.Cut(header, "=")
-			headers[name] = value
-		}
-		require.Equal(t, "1.0", headers["ce_specversion"])
-		require.Equal(t, source, headers["ce_source"])
-		require.NotEmpty(t, headers["ce_time"])
-		got[headers["ce_id"]] = order{id: headers["ce_id"], kind: headers["ce_type"], key: fields[0], value: fields[1]}
+		o := readOrder(t, fields[2], "=", fields[0], fields[1])
+		got[o.id] = o
 	}
 	require.ElementsMatch(t, want, slices.Collect(maps.Values(got)))
 }
 
 // order is an event as the console programs show it.
 type order struct{ id, kind, key, value string }
+
+// readOrder makes one of what such a program has printed of a record, whose headers
+// are name, separator and value, with commas between them.
+func readOrder(t *testing.T, printed, separator, key, value string) order {
+	t.Helper()
+	headers := map[string]string{}
+	for _, header := range strings.Split(printed, ",") {
+		name, value, _ := strings.Cut(header, separator)
+		headers[name] = value
+	}
+	require.Equal(t, "1.0", headers["ce_specversion"])
+	require.Equal(t, source, headers["ce_source"])
+	require.NotEmpty(t, headers["ce_time"])
+	return order{id: headers["ce_id"], kind: headers["ce_type"], key: key, value: value}
+}
 
 // keys are some that might be taken for others: by their bytes, their length, their
 // encoding.
